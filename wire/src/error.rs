@@ -106,4 +106,11 @@ pub enum EmitError {
         /// The value that was asked for.
         value: usize,
     },
+    /// Two fields of the message contradict each other, so that no octets
+    /// could carry both.
+    #[error("{what} contradicts the rest of the message")]
+    Inconsistent {
+        /// The field.
+        what: &'static str,
+    },
 }
