@@ -1,0 +1,136 @@
+//! `smolsmc decode`: explains the frames of a capture file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use smolsmc_decode::{Capture, CaptureError, Dissector, FrameReport};
+
+/// Explain the frames of a capture file (pcap or pcapng)
+///
+/// One line per frame: what it is, what it says, which TCP connection, link
+/// group, link and RMB it belongs to, whether its ICRC is right and which rule
+/// it breaks. At the end a summary per connection (SMC-R or TCP, and why) and
+/// per link.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  smolsmc decode capture.pcapng
+  smolsmc decode --verbose capture.pcap | less
+  smolsmc decode --smc capture.pcap        leave out ARP and everything else
+  tcpdump -w - -i eth0 | smolsmc decode -
+  smolsmc decode --json capture.pcap | jq 'select(.kind == \"violation\")'
+
+The exit status is 0 if the file was read to its end, whatever is in it, and 1
+if it could not be.")]
+pub(crate) struct Arguments {
+    /// The capture; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// One JSON object a line: a frame each (its `kind`, context and all
+    /// fields), then one per connection, link group and the capture
+    #[arg(long)]
+    json: bool,
+
+    /// All fields of every frame
+    #[arg(long, short)]
+    verbose: bool,
+
+    /// Only frames of SMC connections, RoCE and CLC
+    #[arg(long)]
+    smc: bool,
+
+    /// Only the summary
+    #[arg(long)]
+    summary: bool,
+}
+
+/// Runs the command; an error is one sentence.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
+    let name = arguments.file.display();
+    let source = open(&arguments.file).map_err(|e| format!("{name}: {e}"))?;
+    let mut capture = Capture::new(source).map_err(|e| format!("{name}: {e}"))?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut dissector = Dissector::new();
+    let result = explain(arguments, &mut capture, &mut dissector, &mut out);
+    match result {
+        Ok(()) => Ok(()),
+        Err(Failure::Capture(error)) => Err(format!("{name}: {error}")),
+        // Whoever reads us, `head` say, has seen enough.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(Failure::Output(error)) => Err(format!("the output cannot be written: {error}")),
+    }
+}
+
+enum Failure {
+    Capture(CaptureError),
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    if path.is_dir() {
+        return Err(io::Error::other("is a directory, not a capture"));
+    }
+    Ok(Box::new(File::open(path)?))
+}
+
+/// Every frame up to the end or the first error, and the summary in any case.
+fn explain(
+    arguments: &Arguments,
+    capture: &mut Capture<'_>,
+    dissector: &mut Dissector,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let ended = loop {
+        match capture.next_frame() {
+            Ok(Some(frame)) => {
+                let report = dissector.frame(&frame);
+                if !arguments.summary && (!arguments.smc || is_smc(&report)) {
+                    show(arguments, &report, out)?;
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(Failure::Capture(error)),
+        }
+    };
+    let summary = dissector.summary();
+    if arguments.json {
+        for object in summary.to_json() {
+            writeln!(out, "{object}")?;
+        }
+    } else {
+        if !arguments.summary {
+            writeln!(out)?;
+        }
+        writeln!(out, "{summary}")?;
+    }
+    out.flush()?;
+    ended
+}
+
+fn is_smc(report: &FrameReport) -> bool {
+    let context = &report.context;
+    context.qp.is_some() || context.group.is_some() || context.connection.is_some()
+}
+
+fn show(arguments: &Arguments, report: &FrameReport, out: &mut impl Write) -> io::Result<()> {
+    if arguments.json {
+        return writeln!(out, "{}", report.to_json());
+    }
+    writeln!(out, "{}", report.to_line())?;
+    if arguments.verbose {
+        write!(out, "{}", report.to_verbose())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+use super::*;
+
+fn synchronized(seq: u32) -> Stream {
+    let mut stream = Stream::default();
+    stream.synchronize(seq);
+    stream
+}
+
+#[test]
+fn octets_come_out_once_and_in_order_across_the_wrap() {
+    let mut s = synchronized(u32::MAX - 2);
+    assert!(s.arrive(1, b"cd", 0).ahead);
+    assert_eq!(s.kept(), b"");
+    let arrival = s.arrive(u32::MAX - 1, b"ab", 0);
+    assert_eq!(arrival, Arrival { new: 2, repeated: 0, ahead: false });
+    assert_eq!(s.arrive(0, b"X", 0).new, 3, "the octet between them brings the two that waited");
+    assert_eq!(s.kept(), b"abXcd");
+    assert_eq!(s.arrive(0, b"Xcde", 0), Arrival { new: 1, repeated: 3, ahead: false });
+    assert_eq!(s.kept(), b"abXcde");
+}
+
+#[test]
+fn application_octets_are_counted_after_giving_up() {
+    let mut s = synchronized(0);
+    s.arrive(1, b"CLC.....data", 0);
+    s.take(8);
+    s.give_up();
+    assert_eq!(s.application_octets, 4);
+    s.arrive(13, b"more", 0);
+    assert_eq!((s.application_octets, s.kept()), (8, &b""[..]));
+}
+
+#[test]
+fn memory_is_bounded_whatever_arrives() {
+    let mut s = synchronized(0);
+    for n in 0..10_000u32 {
+        s.arrive(100 + 2 * n, &[0; 1], 0);
+    }
+    assert!(s.ahead.len() <= MAX_AHEAD);
+    assert!(s.gap);
+    s.arrive(1, &vec![0; MAX_KEPT + 1], 0);
+    assert!(s.kept().is_empty());
+}
