@@ -1,0 +1,4 @@
+//! Everything that looks at more than one room.
+
+mod captures;
+mod tidy;
