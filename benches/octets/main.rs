@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   cargo bench --bench octets
+//!   cargo bench --bench octets -- --quick     once through, no numbers worth keeping
 //! ```
 
 // A benchmark that would measure something else must stop.
@@ -14,8 +15,9 @@ mod icrc;
 mod measure;
 
 fn main() {
-    // `cargo bench` says so; anything else (`cargo test --benches`) only wants to see it run.
-    let blocks = if std::env::args().any(|arg| arg == "--bench") { 20_001 } else { 11 };
+    // `cargo bench` says so; `-- --quick` and `cargo test --benches` only want to see it run.
+    let has = |wanted: &str| std::env::args().any(|arg| arg == wanted);
+    let blocks = if has("--bench") && !has("--quick") { 20_001 } else { 11 };
     println!(
         "medians of {blocks} interleaved blocks; ratio: time over that of the baseline in the same round, less is better"
     );
