@@ -53,6 +53,9 @@ pub struct ConnectionSummary {
     pub writes: u64,
     /// Segments, CDC and WRITE packets seen again.
     pub retransmissions: u64,
+    /// What happened on the link it began on, to all its connections: LLC
+    /// messages, NAKs and RNR NAKs name no connection.
+    pub on_link: LinkCounts,
     /// How it ended: CDC state flags of client and server, FIN, RST.
     pub end: String,
 }
@@ -127,6 +130,9 @@ fn connection(c: &Connection, groups: &Groups) -> ConnectionSummary {
         why,
         group: place.map(|(group, _)| group.id),
         link: place.map(|(group, link)| group.link_name(link)),
+        on_link: place
+            .and_then(|(group, link)| Some(group.links.get(link)?.counts.clone()))
+            .unwrap_or_default(),
         octets: [octets(Side::Client), octets(Side::Server)],
         clc: c.clc_messages,
         cdc: client.messages + server.messages,
@@ -181,6 +187,12 @@ impl ConnectionSummary {
             "clc" => self.clc, "cdc" => self.cdc, "writes" => self.writes,
             "retransmissions" => self.retransmissions, "end" => self.end.clone(),
         });
+        if self.group.is_some() {
+            let link = &self.on_link;
+            out.extend(fields! {
+                "link_llc" => link.llc, "link_naks" => link.naks, "link_rnr_naks" => link.rnr_naks,
+            });
+        }
         out.into()
     }
 }
@@ -222,6 +234,14 @@ impl fmt::Display for Summary {
                  {} retransmissions; {}",
                 c.clc, c.cdc, c.writes, c.retransmissions, c.end
             )?;
+            if c.group.is_some() {
+                let link = &c.on_link;
+                writeln!(
+                    f,
+                    "    its link: {} LLC, {} NAKs, {} RNR NAKs",
+                    link.llc, link.naks, link.rnr_naks
+                )?;
+            }
         }
         for g in &self.groups {
             for link in &g.links {

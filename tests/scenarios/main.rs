@@ -2,3 +2,4 @@
 
 mod captures;
 mod tidy;
+mod violations;
