@@ -56,5 +56,5 @@ pub use dissector::Dissector;
 pub use group::{LinkCounts, MAX_LINKS, MAX_RMBS, MAX_TRACKED};
 pub use report::{Context, Fields, FrameReport, Icrc, Kind};
 pub use requests::{MAX_MISSING, MAX_SEND_LEN};
-pub use stream::{MAX_AHEAD, MAX_KEPT};
+pub use stream::{MAX_AHEAD, MAX_AHEAD_OCTETS, MAX_KEPT};
 pub use summary::{ConnectionSummary, GroupSummary, LinkSummary, Summary};

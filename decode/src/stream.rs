@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 
-/// Octets kept of a stream while CLC messages may still be in it.
-pub const MAX_KEPT: usize = 1 << 16;
+/// Octets kept of a stream while CLC messages may still be in it: room for the
+/// longest message and some more.
+pub const MAX_KEPT: usize = 8192;
 
 /// Segments kept that arrived before an earlier one.
 pub const MAX_AHEAD: usize = 64;
+
+/// Octets kept of all of them together.
+pub const MAX_AHEAD_OCTETS: usize = 1 << 16;
 
 /// What a segment brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +76,8 @@ impl Stream {
         if payload.is_empty() {
             return;
         }
-        if self.ahead.len() < MAX_AHEAD {
+        let octets: usize = self.ahead.values().map(Vec::len).sum();
+        if self.ahead.len() < MAX_AHEAD && octets + payload.len() <= MAX_AHEAD_OCTETS {
             self.ahead.insert(seq, payload.to_vec());
         } else {
             self.gap = true;

@@ -36,7 +36,9 @@ fn memory_is_bounded_whatever_arrives() {
     for n in 0..10_000u32 {
         s.arrive(100 + 2 * n, &[0; 1], 0);
     }
+    s.arrive(40_000, &vec![0; 30_000], 0);
     assert!(s.ahead.len() <= MAX_AHEAD);
+    assert!(s.ahead.values().map(Vec::len).sum::<usize>() <= MAX_AHEAD_OCTETS);
     assert!(s.gap);
     s.arrive(1, &vec![0; MAX_KEPT + 1], 0);
     assert!(s.kept().is_empty());

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use smolsmc_clc::{Header, Message, MessageType, option};
+use smolsmc_clc::{Header, MAX_MESSAGE_LEN, Message, MessageType, option};
 use smoltcp::wire::TcpPacket;
 
 use crate::clc_rules;
@@ -222,6 +222,7 @@ fn next_clc(connection: &Connection, side: Side) -> NextClc {
         return NextClc::Wait;
     }
     match Header::parse(kept) {
+        Ok(header) if header.message_len() > MAX_MESSAGE_LEN => NextClc::Application,
         Ok(header) if late(connection.transport) && header.message_type != MessageType::DECLINE => {
             NextClc::Application
         }
