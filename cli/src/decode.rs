@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use smolsmc_decode::{Capture, CaptureError, Dissector, FrameReport};
+use smolsmc_decode::{Capture, Dissector, FrameReport, MergeError, MergedCapture};
 
 /// Explain the frames of a capture file (pcap or pcapng)
 ///
@@ -19,15 +19,16 @@ Examples:
   smolsmc decode capture.pcapng
   smolsmc decode --verbose capture.pcap | less
   smolsmc decode --smc capture.pcap        leave out ARP and everything else
+  smolsmc decode eth0.pcap eth1.pcap       two ports of one run, by time stamp
   tcpdump -w - -i eth0 | smolsmc decode -
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"violation\")'
 
 The exit status is 0 if the file was read to its end, whatever is in it, and 1
 if it could not be.")]
 pub(crate) struct Arguments {
-    /// The capture; - for standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The capture, - for standard input; several are merged by time stamp
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 
     /// One JSON object a line: a frame each (its `kind`, context and all
     /// fields), then one per connection, link group and the capture
@@ -49,15 +50,17 @@ pub(crate) struct Arguments {
 
 /// Runs the command; an error is one sentence.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
-    let name = arguments.file.display();
-    let source = open(&arguments.file).map_err(|e| format!("{name}: {e}"))?;
-    let mut capture = Capture::new(source).map_err(|e| format!("{name}: {e}"))?;
+    let captures: Result<Vec<_>, String> = arguments.files.iter().map(|path| open(path)).collect();
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut dissector = Dissector::new();
-    let result = explain(arguments, &mut capture, &mut dissector, &mut out);
+    let result = MergedCapture::new(captures?)
+        .map_err(Failure::Capture)
+        .and_then(|mut capture| explain(arguments, &mut capture, &mut out));
     match result {
         Ok(()) => Ok(()),
-        Err(Failure::Capture(error)) => Err(format!("{name}: {error}")),
+        Err(Failure::Capture(MergeError { part, error, .. })) => {
+            let name = arguments.files.get(part).map_or("-".into(), |path| path.display().to_string());
+            Err(format!("{name}: {error}"))
+        }
         // Whoever reads us, `head` say, has seen enough.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(Failure::Output(error)) => Err(format!("the output cannot be written: {error}")),
@@ -65,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 enum Failure {
-    Capture(CaptureError),
+    Capture(MergeError),
     Output(io::Error),
 }
 
@@ -75,23 +78,25 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin()));
-    }
-    if path.is_dir() {
-        return Err(io::Error::other("is a directory, not a capture"));
-    }
-    Ok(Box::new(File::open(path)?))
+fn open(path: &Path) -> Result<Capture<'static>, String> {
+    let name = path.display();
+    let source: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else if path.is_dir() {
+        return Err(format!("{name}: is a directory, not a capture"));
+    } else {
+        Box::new(File::open(path).map_err(|e| format!("{name}: {e}"))?)
+    };
+    Capture::new(source).map_err(|e| format!("{name}: {e}"))
 }
 
 /// Every frame up to the end or the first error, and the summary in any case.
 fn explain(
     arguments: &Arguments,
-    capture: &mut Capture<'_>,
-    dissector: &mut Dissector,
+    capture: &mut MergedCapture<'_>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let mut dissector = Dissector::new();
     let ended = loop {
         match capture.next_frame() {
             Ok(Some(frame)) => {

@@ -128,10 +128,14 @@ fn note_cursors(
         }
     }
     let said = connection.said.of_mut(sender);
-    if let Some(octets) = Cursor::distance(said.producer, message.producer, peer_ring) {
-        said.octets += u64::from(octets);
+    let ahead = Cursor::distance(said.producer, message.producer, peer_ring);
+    said.octets += u64::from(ahead.unwrap_or(0));
+    // After a failover a sender starts again from an older point; what it
+    // announced before that stays announced.
+    let rewound = ahead.is_none() && Cursor::distance(message.producer, said.producer, peer_ring).is_some();
+    if !rewound {
+        said.producer = message.producer;
     }
-    said.producer = message.producer;
     said.consumer = message.consumer;
     said.state |= message.state_flags;
 }

@@ -5,10 +5,10 @@ use smolsmc_roce::packet::{Opcode, Operation, PartialPacket, Position, Reth, Syn
 use smolsmc_wire::{ParseErrorKind, Psn, Rkey};
 
 use crate::connection::Connections;
-use crate::describe_link::{cdc_fields, cdc_line, llc_fields, llc_line};
+use crate::describe_link::{cdc_fields, cdc_line, hex, llc_fields, llc_line};
 use crate::describe_packet::{bth_fields, ext_fields};
 use crate::group::{Groups, QpAddress, Side};
-use crate::report::{FrameReport, Icrc, Kind};
+use crate::report::{FrameReport, Icrc, Kind, fields};
 use crate::requests::Sight;
 use crate::{cdc_rules, llc_rules};
 
@@ -35,6 +35,8 @@ pub(crate) fn roce(
     if let Some(ext) = packet.ext.map(|ext| ext_fields(&ext)).filter(|fields| !fields.is_empty()) {
         report.layers.extend(ext);
     }
+    let icrc = packet.icrc.map(|icrc| fields! { "octets" => hex(&icrc.to_le_bytes()) });
+    report.layers.extend(icrc.map(|fields| ("icrc".to_owned(), fields.into())));
     let destination = QpAddress { gid: packet.ip.dst_gid(), qpn: bth.dest_qpn };
     let place = groups.place(destination);
     report.context.qp = Some(bth.dest_qpn.value());

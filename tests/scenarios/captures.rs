@@ -3,11 +3,12 @@
 //! understands all of it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::option;
-use smolsmc_decode::{Dissector, Frame, FrameReport, Kind, Summary};
+use smolsmc_decode::{Capture, Dissector, Frame, FrameReport, Kind, MergedCapture, Summary};
 use smolsmc_roce::packet::{Operation, PartialPacket, RocePacket};
 use smolsmc_tests::vectors::{each_frame, linux612};
 
@@ -275,4 +276,29 @@ fn closes_are_told_by_their_flags() {
             format!("client C, server C, {fins}"),
         ]
     );
+}
+
+#[test]
+fn two_ports_of_one_run_are_told_as_one() {
+    let open = |name: &str| {
+        let path = linux612().into_iter().find(|path| path.ends_with(name)).expect("the capture");
+        Capture::new(File::open(path).expect("readable")).expect("a capture")
+    };
+    let ports = ["eth0", "eth1"].map(|port| open(&format!("linux612-failover-server-nic-down-{port}.pcap")));
+    let mut merged = MergedCapture::new(ports.into()).expect("both are readable");
+    let mut dissector = Dissector::new();
+    let mut last = 0;
+    while let Some(frame) = merged.next_frame().expect("readable to the end") {
+        assert!(frame.time_ns >= last, "in the order of time");
+        last = frame.time_ns;
+        let report = dissector.frame(&frame);
+        let bad = matches!(report.kind(), Kind::Unknown | Kind::Violation);
+        assert!(!bad, "{}", report.to_line());
+    }
+    // The transfer goes on over the second link, in the same connection.
+    let summary = dissector.summary();
+    let [group] = &summary.groups[..] else { panic!("one group: {summary}") };
+    let cdc: Vec<_> = group.links.iter().map(|link| (link.number.as_str(), link.counts.cdc > 0)).collect();
+    assert_eq!(cdc[..2], [("1", true), ("2", true)], "{summary}");
+    assert_eq!(summary.connections.iter().filter(|c| c.transport == "SMC-R").count(), 1, "{summary}");
 }
