@@ -236,3 +236,7 @@ impl Interface {
         u64::try_from(time.max(0)).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod tests;
