@@ -50,8 +50,7 @@
 
 extern crate alloc;
 
-mod accept;
-mod confirm;
+mod agreement;
 mod decline;
 mod diagnosis;
 mod eid;
@@ -62,8 +61,7 @@ pub mod option;
 mod proposal;
 mod terms;
 
-pub use accept::{Accept, AcceptV2};
-pub use confirm::{Confirm, ConfirmFirstContact, ConfirmV2};
+pub use agreement::{Accept, AcceptV2, Agreement, AgreementV2, Confirm, ConfirmFirstContact, ConfirmV2};
 pub use decline::Decline;
 pub use diagnosis::Diagnosis;
 pub use eid::{Eid, EidError};
