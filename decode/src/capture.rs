@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
-use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError};
+use pcap_parser::{Block, IDB_MAGIC, Linktype, PcapBlockOwned, PcapError};
 
 /// Octets of file that are buffered at first.
 const BUFFER_LEN: usize = 1 << 16;
@@ -91,6 +91,8 @@ struct Interface {
 pub struct Capture<'r> {
     blocks: Box<dyn PcapReaderIterator + Send + 'r>,
     interfaces: Vec<Interface>,
+    /// The file is pcapng; known from its first block on.
+    has_sections: bool,
     buffered: usize,
     frames: u64,
     octets: Vec<u8>,
@@ -109,7 +111,14 @@ impl<'r> Capture<'r> {
             PcapError::ReadError => CaptureError::Io(io::Error::other("read failed")),
             _ => CaptureError::Foreign,
         })?;
-        Ok(Self { blocks, interfaces: Vec::new(), buffered: BUFFER_LEN, frames: 0, octets: Vec::new() })
+        Ok(Self {
+            blocks,
+            interfaces: Vec::new(),
+            has_sections: false,
+            buffered: BUFFER_LEN,
+            frames: 0,
+            octets: Vec::new(),
+        })
     }
 
     /// The next frame, `None` at the end of the file.
@@ -120,8 +129,12 @@ impl<'r> Capture<'r> {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         loop {
             let after_frame = self.frames;
+            if self.has_sections && is_undersized_process_block(self.blocks.data()) {
+                return Err(CaptureError::Damaged { after_frame });
+            }
             match self.blocks.next() {
                 Ok((len, block)) => {
+                    self.has_sections |= matches!(block, PcapBlockOwned::NG(_));
                     let found = take_frame(block, &mut self.interfaces, &mut self.octets, after_frame);
                     self.blocks.consume(len);
                     let Some((time_ns, original_len)) = found? else { continue };
@@ -152,6 +165,20 @@ impl<'r> Capture<'r> {
         }
         self.refill()
     }
+}
+
+/// Whether a pcapng block is a process information block that says it is shorter
+/// than what frames its body: 12 octets, which pcap-parser 0.17.0 subtracts from
+/// the length of this kind of block without asking. The type's octets tell the
+/// order of the section.
+fn is_undersized_process_block(block: &[u8]) -> bool {
+    const FRAMING_LEN: u32 = 12;
+    let len = match block.first_chunk() {
+        Some(&[0x01, 0, 0, 0x80, a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
+        Some(&[0x80, 0, 0, 0x01, a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
+        _ => return false,
+    };
+    len < FRAMING_LEN
 }
 
 /// Time and original length of the frame in `block`, whose octets are copied to
@@ -190,8 +217,12 @@ fn take_frame(
             }
             interfaces.push(Interface {
                 linktype: described.linktype,
-                units_per_second: described.ts_resolution().filter(|&r| r > 0).unwrap_or(1_000_000),
-                offset_s: described.ts_offset(),
+                units_per_second: units_per_second(described.if_tsresol).unwrap_or(1_000_000),
+                // pcap-parser 0.17.0 reads the offset as little-endian in either order.
+                offset_s: match described.block_type != IDB_MAGIC {
+                    true => described.if_tsoffset.swap_bytes(),
+                    false => described.if_tsoffset,
+                },
                 snap_len: described.snaplen,
             });
             Ok(None)
@@ -213,6 +244,15 @@ fn take_frame(
             Ok(Some((0, packet.origlen as usize)))
         }
         PcapBlockOwned::NG(_) => Ok(None),
+    }
+}
+
+/// What the option if_tsresol says: a power of 10, or with the highest bit set of
+/// 2, which pcap-parser 0.17.0 does not understand. `None` above 64 bits.
+fn units_per_second(resolution: u8) -> Option<u64> {
+    match resolution {
+        0..0x80 => 10_u64.checked_pow(resolution.into()),
+        _ => 1_u64.checked_shl(u32::from(resolution) - 0x80),
     }
 }
 

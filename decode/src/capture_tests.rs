@@ -102,6 +102,11 @@ fn block(order: fn(u32) -> [u8; 4], kind: u32, body: &[u8]) -> Vec<u8> {
 
 /// Section header and one Ethernet interface that counts nanoseconds.
 fn pcapng(order: fn(u32) -> [u8; 4]) -> Vec<u8> {
+    pcapng_counting(order, 9, 0)
+}
+
+/// As [`pcapng`], with these options if_tsresol and if_tsoffset.
+fn pcapng_counting(order: fn(u32) -> [u8; 4], resolution: u8, offset_s: i64) -> Vec<u8> {
     let little = order(1) == [1, 0, 0, 0];
     let half = |value: u16| if little { value.to_le_bytes() } else { value.to_be_bytes() };
     let mut section = order(0x1a2b_3c4d).to_vec();
@@ -113,7 +118,10 @@ fn pcapng(order: fn(u32) -> [u8; 4]) -> Vec<u8> {
     interface.extend(order(4));
     interface.extend(half(9)); // if_tsresol
     interface.extend(half(1));
-    interface.extend([9, 0, 0, 0]);
+    interface.extend([resolution, 0, 0, 0]);
+    interface.extend(half(14)); // if_tsoffset
+    interface.extend(half(8));
+    interface.extend(if little { offset_s.to_le_bytes() } else { offset_s.to_be_bytes() });
     interface.extend([0; 4]); // end of options
     [block(order, 0x0a0d_0d0a, &section), block(order, 1, &interface)].concat()
 }
@@ -136,9 +144,36 @@ fn pcapng_is_read_in_both_orders() {
 }
 
 #[test]
+fn pcapng_clock_counts_powers_of_two_and_ten_from_an_offset_in_both_orders() {
+    for order in [u32::to_le_bytes as fn(u32) -> [u8; 4], u32::to_be_bytes] {
+        // 3 seconds and a half, in the units of each resolution.
+        for (resolution, ticks) in [(0x80 | 10, 3584_u64), (1, 35), (3, 3500), (0x80 | 40, 7 << 39)] {
+            let file = pcapng_counting(order, resolution, 1000);
+            let fields = [0, (ticks >> 32) as u32, ticks as u32, 0, 0];
+            let packet: Vec<u8> = fields.into_iter().flat_map(order).collect();
+            let file = [file, block(order, 6, &packet)].concat();
+            assert_eq!(frames(&file).expect("a capture")[0].1, 1_003_500_000_000, "{resolution:#x}");
+        }
+    }
+}
+
+#[test]
 fn pcapng_packet_of_an_unknown_interface_is_damage() {
     let order = u32::to_le_bytes;
     let packet: Vec<u8> = [9, 0, 0, 0, 0].into_iter().flat_map(order).collect();
     let file = [pcapng(order), block(order, 6, &packet)].concat();
     assert!(matches!(frames(&file), Err(CaptureError::Damaged { after_frame: 0 })));
+}
+
+/// pcap-parser 0.17.0 overflows here, and panics where overflow is checked.
+#[test]
+fn process_block_shorter_than_its_framing_is_damage() {
+    let section = [0x1a2b_3c4d, 1, u32::MAX, u32::MAX];
+    for order in [u32::to_le_bytes as fn(u32) -> [u8; 4], u32::to_be_bytes] {
+        for len in 0..12 {
+            let fields = [0x0a0d_0d0a, 28].into_iter().chain(section).chain([28, 0x8000_0001, len, 0, 0, 0]);
+            let file: Vec<u8> = fields.flat_map(order).collect();
+            assert!(matches!(frames(&file), Err(CaptureError::Damaged { after_frame: 0 })), "{len}");
+        }
+    }
 }

@@ -171,9 +171,12 @@ fn opaque(m: &OpaqueTerms) -> Fields {
 }
 
 fn decline(m: &Decline) -> Fields {
-    fields! {
+    let mut out = fields! {
         "out_of_sync" => m.out_of_sync, "peer_id" => m.peer_id.to_string(),
         "diagnosis" => m.diagnosis.0, "diagnosis_name" => m.diagnosis.to_string(),
-        "os" => m.os.0, "extra" => m.extra.to_vec(),
+    };
+    if !m.version.is_v1() {
+        out.extend(fields! { "os" => m.os.0, "extra" => m.extra.to_vec() });
     }
+    out
 }

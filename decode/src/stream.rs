@@ -64,9 +64,11 @@ impl Stream {
         arrival.repeated = known;
         arrival.new = payload.len() - known;
         self.append(payload.get(known..).unwrap_or_default());
-        if cut_octets > 0 {
+        // A repeated segment was passed over before, its missing octets too.
+        let end = seq.wrapping_add((payload.len() + cut_octets) as u32);
+        if cut_octets > 0 && self.next.is_some_and(|next| (end.wrapping_sub(next) as i32) > 0) {
             self.gap = true;
-            self.next = self.next.map(|n| n.wrapping_add(cut_octets as u32));
+            self.next = Some(end);
         }
         arrival.new += self.take_ahead();
         arrival

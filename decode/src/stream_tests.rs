@@ -43,3 +43,14 @@ fn memory_is_bounded_whatever_arrives() {
     s.arrive(1, &vec![0; MAX_KEPT + 1], 0);
     assert!(s.kept().is_empty());
 }
+
+#[test]
+fn a_cut_segment_seen_again_does_not_skip_its_missing_octets_twice() {
+    let mut s = synchronized(99);
+    s.arrive(100, b"ten octets", 90);
+    assert!(s.gap);
+    for _ in 0..2 {
+        assert_eq!(s.arrive(100, b"ten octets", 90).new, 0);
+    }
+    assert_eq!(s.arrive(200, b"next", 0), Arrival { new: 4, repeated: 0, ahead: false });
+}

@@ -76,7 +76,7 @@ fn send_payload(frame: &Frame<'_>, payload: &[u8], count: &mut Count) {
 }
 
 /// The octets of a TCP segment in an untagged IPv4 frame without IP options.
-fn tcp_segment<'a>(frame: &'a Frame<'_>) -> Option<&'a [u8]> {
+pub(crate) fn tcp_segment<'a>(frame: &'a Frame<'_>) -> Option<&'a [u8]> {
     let ip = frame.octets.get(14..)?;
     let is_tcp = frame.octets.get(12..14)? == [8, 0] && *ip.first()? == 0x45 && *ip.get(9)? == 6;
     let total = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
