@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod captures;
+mod corpus;
 mod tidy;
 mod violations;

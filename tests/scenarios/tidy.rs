@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const PROTOCOL_ROOMS: &[&str] = &["wire", "verbs", "clc", "llc", "cdc", "roce"];
 
 /// External crates a protocol room may use.
-const PROTOCOL_CRATES: &[&str] = &["bitflags", "thiserror", "crc32fast"];
+const PROTOCOL_CRATES: &[&str] = &["bitflags", "thiserror", "crc32fast", "rand_chacha", "rand_core"];
 
 /// Lines a source file may have; see ARCHITECTURE.md.
 const LINES_MAX: usize = 600;

@@ -1,0 +1,26 @@
+//! A world that can be run twice: NICs on a simulated wire, one clock, one seed.
+//!
+//! ```text
+//!   Sim<P>   nodes (any Provider with frames) --frames--> Cable (one per direction, Faults)
+//!     |                                                      |
+//!   step: time to the next event <-- in flight <-- lost, late, twice, bent
+//!     |
+//!   trace_hash: every frame that arrived, and when
+//! ```
+//!
+//! [`SimRig`] lets the conformance suite of `verbs` run on it; [`workload`]
+//! runs random traffic and judges what came of it.
+
+mod cable;
+mod faults;
+mod random;
+mod rig;
+mod soft;
+pub mod workload;
+mod world;
+
+pub use faults::{Burst, Faults, Rate};
+pub use random::Random;
+pub use rig::{Controlled, SimRig};
+pub use soft::{SOFT_DEVICES, address_vector, port_of, soft_nic};
+pub use world::{Attachment, Counters, Sim};
