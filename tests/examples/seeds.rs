@@ -23,6 +23,19 @@ const WHOLE: &[&str] = &["no-ueid", "two-links-eth1", "failover-client-nic-down-
 /// RoCE frames of each opcode that are taken.
 const EACH_OPCODE: usize = 3;
 
+/// Ends of a SYN that kernels do not send.
+const LAST_OPTIONS: &[(&str, [u8; 8])] = &[
+    ("hand-odd-length", [1, 254, 7, 0xe2, 0xd4, 0xc3, 0xd9, 0]),
+    ("hand-length-8", [254, 8, 0xe2, 0xd4, 0xc3, 0xd9, 0, 0]),
+    ("hand-length-4", [254, 4, 0xe2, 0xd4, 0xc3, 0xd9, 1, 1]),
+    ("hand-length-1", [1, 254, 1, 254, 6, 0xe2, 0xd4, 0xc3]),
+    ("hand-past-the-header", [1, 1, 254, 8, 0xe2, 0xd4, 0xc3, 0xd9]),
+    ("hand-after-the-end", [0, 1, 254, 6, 0xe2, 0xd4, 0xc3, 0xd9]),
+    ("hand-fast-open", [1, 1, 254, 6, 0xf9, 0x89, 0xc3, 0xd9]),
+    ("hand-last-octet-is-a-kind", [1, 1, 1, 1, 1, 1, 1, 254]),
+    ("hand-end", [1, 1, 1, 1, 0, 7, 7, 7]),
+];
+
 struct Seeds {
     folder: PathBuf,
     seen: BTreeSet<(&'static str, Vec<u8>)>,
@@ -83,8 +96,14 @@ fn segment(seeds: &mut Seeds, name: &str, frame: &[u8]) {
         return;
     }
     if let Ok(Some(_)) = option::find(segment) {
+        let first = seeds.seen.iter().all(|(target, _)| *target != "option");
         seeds.add("option", name, segment);
         let bare = segment.len() - option::PADDED_OPTION.len();
+        for (kind, options) in LAST_OPTIONS.iter().filter(|_| first) {
+            let octets = [&segment[..bare], &options[..]].concat();
+            seeds.add("option", kind, &octets);
+            seeds.add("append", kind, &[&[31, 0, 0, 0, 0], &octets[..]].concat());
+        }
         let mut octets = [&[8, 0, 0, 0x14, 0x1e], &segment[..bare]].concat();
         octets[5 + 12] -= 0x20;
         seeds.add("append", name, &octets);

@@ -1,3 +1,5 @@
+use smolsmc_wire::ParseError;
+
 /// Takes numbers from the front of fuzz input; zeros once it is used up, so
 /// that every input means something.
 pub(super) struct Octets<'a>(pub(super) &'a [u8]);
@@ -45,5 +47,12 @@ pub(super) fn refuses_short_buffers(len: usize, choice: usize, refuses: impl Fn(
         assert!(refuses(&mut buffer), "one octet too few");
         let shorter = choice % len;
         assert!(refuses(&mut buffer[..shorter]), "{shorter} of {len} octets");
+    }
+}
+
+/// Asserts that an error is one line, if `choice` has it so: words are dear.
+pub(super) fn speaks_plainly(error: &ParseError, choice: usize) {
+    if choice.is_multiple_of(32) {
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
     }
 }
