@@ -24,12 +24,19 @@ pub(crate) struct Arrival {
     pub(crate) ahead: bool,
 }
 
+/// A segment that waits for an earlier one.
+#[derive(Debug, Default)]
+struct Segment {
+    payload: Vec<u8>,
+    cut_octets: usize,
+}
+
 /// The octets one side has sent.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     /// Sequence number of the next octet in order, once known.
     next: Option<u32>,
-    ahead: BTreeMap<u32, Vec<u8>>,
+    ahead: BTreeMap<u32, Segment>,
     kept: Vec<u8>,
     /// Set once the stream can hold no CLC message any more.
     counting_only: bool,
@@ -52,37 +59,56 @@ impl Stream {
 
     /// Takes the payload of a segment. `cut_octets` of it were not captured.
     pub(crate) fn arrive(&mut self, seq: u32, payload: &[u8], cut_octets: usize) -> Arrival {
-        let mut arrival = Arrival::default();
         let next = *self.next.get_or_insert(seq);
-        let distance = seq.wrapping_sub(next) as i32;
-        if distance > 0 {
-            arrival.ahead = !payload.is_empty();
-            self.keep_ahead(seq, payload);
-            return arrival;
+        let segment = Segment { payload: payload.to_vec(), cut_octets };
+        if (seq.wrapping_sub(next) as i32) > 0 {
+            let ahead = !payload.is_empty();
+            let new = self.keep_ahead(seq, segment);
+            return Arrival { new, repeated: 0, ahead };
         }
-        let known = usize::try_from(distance.unsigned_abs()).unwrap_or(usize::MAX).min(payload.len());
-        arrival.repeated = known;
-        arrival.new = payload.len() - known;
-        self.append(payload.get(known..).unwrap_or_default());
+        let new = self.place(seq, &segment);
+        Arrival { new: new + self.take_ahead(), repeated: payload.len() - new, ahead: false }
+    }
+
+    /// Appends what is new of a segment that does not lie ahead; how much it is.
+    fn place(&mut self, seq: u32, segment: &Segment) -> usize {
+        let Some(next) = self.next else { return 0 };
+        let known = (next.wrapping_sub(seq) as usize).min(segment.payload.len());
+        let new = segment.payload.get(known..).unwrap_or_default();
+        self.append(new);
         // A repeated segment was passed over before, its missing octets too.
-        let end = seq.wrapping_add((payload.len() + cut_octets) as u32);
-        if cut_octets > 0 && self.next.is_some_and(|next| (end.wrapping_sub(next) as i32) > 0) {
+        let end = seq.wrapping_add((segment.payload.len() + segment.cut_octets) as u32);
+        if segment.cut_octets > 0 && self.next.is_some_and(|next| (end.wrapping_sub(next) as i32) > 0) {
             self.gap = true;
             self.next = Some(end);
         }
-        arrival.new += self.take_ahead();
-        arrival
+        new.len()
     }
 
-    fn keep_ahead(&mut self, seq: u32, payload: &[u8]) {
-        if payload.is_empty() {
-            return;
+    /// Keeps a segment that lies behind a gap. Once there is no more room, what
+    /// is missing will not come: goes on at the first that was kept. Returns
+    /// the octets that are in order then.
+    fn keep_ahead(&mut self, seq: u32, segment: Segment) -> usize {
+        if segment.payload.is_empty() {
+            return 0;
         }
-        let octets: usize = self.ahead.values().map(Vec::len).sum();
-        if self.ahead.len() < MAX_AHEAD && octets + payload.len() <= MAX_AHEAD_OCTETS {
-            self.ahead.insert(seq, payload.to_vec());
-        } else {
-            self.gap = true;
+        let octets: usize = self.ahead.values().map(|kept| kept.payload.len()).sum();
+        let room = self.ahead.len() < MAX_AHEAD && octets + segment.payload.len() <= MAX_AHEAD_OCTETS;
+        if room {
+            self.ahead.insert(seq, segment);
+            return 0;
+        }
+        self.gap = true;
+        let next = self.next.unwrap_or(seq);
+        let nearest = self.ahead.keys().copied().chain([seq]).min_by_key(|seq| seq.wrapping_sub(next));
+        self.next = nearest;
+        let taken = self.take_ahead();
+        match self.next {
+            Some(next) if (seq.wrapping_sub(next) as i32) <= 0 => taken + self.place(seq, &segment),
+            _ => {
+                self.ahead.insert(seq, segment);
+                taken
+            }
         }
     }
 
@@ -90,15 +116,11 @@ impl Stream {
     fn take_ahead(&mut self) -> usize {
         let mut taken = 0;
         while let Some(next) = self.next {
-            let Some((&seq, _)) = self.ahead.iter().find(|(seq, _)| (seq.wrapping_sub(next) as i32) <= 0)
-            else {
+            let Some(&seq) = self.ahead.keys().find(|seq| (seq.wrapping_sub(next) as i32) <= 0) else {
                 break;
             };
-            let payload = self.ahead.remove(&seq).unwrap_or_default();
-            let known = (next.wrapping_sub(seq) as usize).min(payload.len());
-            let new = payload.get(known..).unwrap_or_default();
-            self.append(new);
-            taken += new.len();
+            let segment = self.ahead.remove(&seq).unwrap_or_default();
+            taken += self.place(seq, &segment);
         }
         taken
     }

@@ -38,7 +38,7 @@ fn memory_is_bounded_whatever_arrives() {
     }
     s.arrive(40_000, &vec![0; 30_000], 0);
     assert!(s.ahead.len() <= MAX_AHEAD);
-    assert!(s.ahead.values().map(Vec::len).sum::<usize>() <= MAX_AHEAD_OCTETS);
+    assert!(s.ahead.values().map(|kept| kept.payload.len()).sum::<usize>() <= MAX_AHEAD_OCTETS);
     assert!(s.gap);
     s.arrive(1, &vec![0; MAX_KEPT + 1], 0);
     assert!(s.kept().is_empty());
@@ -53,4 +53,28 @@ fn a_cut_segment_seen_again_does_not_skip_its_missing_octets_twice() {
         assert_eq!(s.arrive(100, b"ten octets", 90).new, 0);
     }
     assert_eq!(s.arrive(200, b"next", 0), Arrival { new: 4, repeated: 0, ahead: false });
+}
+
+#[test]
+fn a_segment_that_never_comes_does_not_stop_the_stream() {
+    let mut s = synchronized(0);
+    s.give_up();
+    // Octet 1 is missing in the capture.
+    for n in 0..200u32 {
+        s.arrive(2 + n, b"x", 0);
+    }
+    assert!(s.gap);
+    let waiting = s.ahead.len() as u64;
+    assert_eq!(s.application_octets + waiting, 200, "nothing but the missing octet is lost");
+    assert!(waiting < 200 && s.application_octets > 0);
+}
+
+#[test]
+fn a_cut_segment_ahead_of_a_gap_is_passed_over_whole() {
+    let mut s = synchronized(0);
+    s.give_up();
+    assert!(s.arrive(2, b"bc", 10).ahead);
+    s.arrive(1, b"a", 0);
+    assert_eq!(s.application_octets, 3);
+    assert_eq!(s.arrive(14, b"d", 0), Arrival { new: 1, repeated: 0, ahead: false });
 }
