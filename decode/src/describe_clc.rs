@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use smolsmc_clc::{
-    Accept, Confirm, Decline, FirstContact, IpArea, Locator, Message, OpaqueTerms, Proposal, ProposalV1,
-    ProposalV2, Sender, SmcdV2Extension, SmcrTerms, V2Extension,
+    Accept, Confirm, Decline, FirstContact, IpArea, Locator, Message, OpaqueTerms, PathTypes, Proposal,
+    ProposalV1, ProposalV2, Sender, SmcdV2Extension, SmcrTerms, V2Extension,
 };
 
 use crate::describe_link::hex;
@@ -12,15 +12,15 @@ use crate::report::{Fields, fields};
 /// One line about a CLC message.
 pub(crate) fn clc_line(message: &Message) -> String {
     match message {
-        Message::Proposal(Proposal::V1(m)) => format!("CLC Proposal v1, types {:?}", m.types),
+        Message::Proposal(Proposal::V1(m)) => format!("CLC Proposal v1: {} in v1", types_name(m.types)),
         Message::Proposal(Proposal::V2(m)) => {
             let eids: Vec<_> =
                 m.v2.iter().flat_map(|v2| &v2.eids).map(|eid| format!("{:?}", eid.to_string())).collect();
             format!(
-                "CLC Proposal {} v2 {:?} v1 {:?} EIDs {}",
+                "CLC Proposal {}: {} in v2, {} in v1, EIDs {}",
                 m.version,
-                m.v2_types,
-                m.v1_types,
+                types_name(m.v2_types),
+                types_name(m.v1_types),
                 eids.join(" ")
             )
         }
@@ -34,6 +34,15 @@ pub(crate) fn clc_line(message: &Message) -> String {
             let sync = if m.out_of_sync { ", out of sync" } else { "" };
             format!("CLC Decline {} {:#010x} ({}){sync}", m.version, m.diagnosis.0, m.diagnosis)
         }
+    }
+}
+
+fn types_name(types: PathTypes) -> &'static str {
+    match types {
+        PathTypes::SmcR => "SMC-R",
+        PathTypes::SmcD => "SMC-D",
+        PathTypes::Both => "SMC-R and SMC-D",
+        PathTypes::Neither => "nothing",
     }
 }
 
