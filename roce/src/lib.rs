@@ -1,10 +1,14 @@
-//! RoCEv2 in software: the packets of a reliable connection over UDP, and the
-//! checks a NIC makes on them.
+//! RoCEv2 in software: the packets of a reliable connection over UDP, and a NIC
+//! that speaks them.
 //!
 //! ```text
 //!   frame octets --RocePacket::parse--> headers + payload --verify_icrc--> trusted
 //!   FrameHeaders --emit--> OpenFrame --payload_mut, seal--> frame octets
+//!
+//!   verbs (Provider) <--> nic::SoftNic <--> frames and time (FrameEngine)
 //! ```
+//!
+//! [`packet`] is octets and their meaning, without state; [`nic`] is built on it.
 //!
 //! What it refuses to know: SMC-R, clocks, sockets, and where frames come from.
 //!
@@ -43,4 +47,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod nic;
 pub mod packet;

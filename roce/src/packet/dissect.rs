@@ -41,11 +41,20 @@ impl<'a> RocePacket<'a> {
     /// header checksum. The offset is that in the frame.
     #[inline]
     pub fn parse(frame: &'a [u8]) -> Result<Option<Self>, ParseError> {
-        let Some(part) = PartialPacket::parse(frame, frame.len())? else { return Ok(None) };
+        let Some(outer) = Outer::parse(frame, frame.len())? else { return Ok(None) };
+        let Outer { ethernet, ip, udp, ip_at, body_at, end } = outer;
         // Nothing is cut when the frame is as long as it says.
-        part.whole()
-            .ok_or_else(|| ParseError::truncated("RoCE packet", 0, part.packet_end, frame.len()))
-            .map(Some)
+        let cut = || ParseError::truncated("RoCE packet", 0, end, frame.len());
+        let body = frame.get(body_at..end).ok_or_else(cut)?;
+        let covered = frame.get(ip_at..end - ICRC_LEN).ok_or_else(cut)?;
+        let (body, icrc) = body.split_last_chunk().ok_or_else(cut)?;
+        let bth = Bth::parse(body).map_err(at(body_at))?;
+        let (ext_end, payload_len) = payload_place(&bth, end - body_at).map_err(at(body_at))?;
+        let ext = body.get(Bth::LEN..ext_end).ok_or_else(cut)?;
+        let ext = Ext::parse(bth.opcode, ext).map_err(at(body_at + Bth::LEN))?;
+        let payload = body.get(ext_end..).and_then(|rest| rest.get(..payload_len)).ok_or_else(cut)?;
+        let icrc = u32::from_le_bytes(*icrc);
+        Ok(Some(Self { ethernet, ip, udp, bth, ext, payload, icrc, covered }))
     }
 
     /// Compares the ICRC carried with that of the octets.
@@ -102,7 +111,6 @@ pub struct PartialPacket<'a> {
     /// The ICRC the packet carries, if the frame was not cut.
     pub icrc: Option<u32>,
     covered: Option<&'a [u8]>,
-    packet_end: usize,
 }
 
 impl<'a> PartialPacket<'a> {
@@ -115,23 +123,9 @@ impl<'a> PartialPacket<'a> {
     /// anything.
     #[inline]
     pub fn parse(captured: &'a [u8], original_len: usize) -> Result<Option<Self>, ParseError> {
-        let ethernet = EthernetHeader::parse(captured)?;
-        let ip_at = ethernet.wire_len();
-        let packet = captured.get(ip_at..).unwrap_or(&[]);
-        let Some((ip, ip_len)) = read_ip(ethernet.ethertype, packet).map_err(at(ip_at))? else {
-            return Ok(None);
-        };
-        let datagram = packet.get(ip_len..).unwrap_or(&[]);
-        let udp = UdpHeader::parse(datagram).map_err(at(ip_at + ip_len))?;
-        if udp.dst_port != ROCE_UDP_PORT {
-            return Ok(None);
-        }
-        let original_len = original_len.max(captured.len());
-        let total = check_ip(&ip, ip_len, packet, original_len - ip_at).map_err(at(ip_at))?;
-        check_udp(&udp, total - ip_len).map_err(at(ip_at + ip_len))?;
-
-        let body_at = ip_len + UdpHeader::LEN;
-        let body = packet.get(body_at..total.min(packet.len())).unwrap_or(&[]);
+        let Some(outer) = Outer::parse(captured, original_len)? else { return Ok(None) };
+        let Outer { ethernet, ip, udp, ip_at, body_at, end } = outer;
+        let body = captured.get(body_at..end.min(captured.len())).unwrap_or(&[]);
         let mut part = Self {
             ethernet,
             ip,
@@ -141,14 +135,13 @@ impl<'a> PartialPacket<'a> {
             payload: &[],
             payload_len: None,
             icrc: body
-                .get(total - body_at - ICRC_LEN..)
+                .get(end - body_at - ICRC_LEN..)
                 .and_then(<[u8]>::first_chunk)
                 .copied()
                 .map(u32::from_le_bytes),
-            covered: packet.get(..total - ICRC_LEN),
-            packet_end: ip_at + total,
+            covered: captured.get(ip_at..end - ICRC_LEN),
         };
-        part.read_transport(body, total - body_at).map_err(at(ip_at + body_at))?;
+        part.read_transport(body, end - body_at).map_err(at(body_at))?;
         Ok(Some(part))
     }
 
@@ -172,14 +165,7 @@ impl<'a> PartialPacket<'a> {
     fn read_transport(&mut self, body: &'a [u8], len: usize) -> Result<(), ParseError> {
         let Some(bth) = body.get(..Bth::LEN) else { return Ok(()) };
         let bth = Bth::parse(bth)?;
-        let ext_end = Bth::LEN + bth.opcode.ext_kind().wire_len();
-        let around = ext_end + usize::from(bth.pad) + ICRC_LEN;
-        let payload_len = len.checked_sub(around).ok_or(ParseError::length(
-            "RoCE headers, pad and ICRC",
-            0,
-            around,
-            len,
-        ))?;
+        let (ext_end, payload_len) = payload_place(&bth, len)?;
         self.bth = Some(bth);
         self.payload_len = Some(payload_len);
         if let Some(ext) = body.get(Bth::LEN..ext_end) {
@@ -187,6 +173,54 @@ impl<'a> PartialPacket<'a> {
             self.payload = body.get(ext_end..body.len().min(ext_end + payload_len)).unwrap_or(&[]);
         }
         Ok(())
+    }
+}
+
+/// The headers outside of RoCE, and where things are in the frame.
+struct Outer {
+    ethernet: EthernetHeader,
+    ip: IpHeader,
+    udp: UdpHeader,
+    ip_at: usize,
+    /// Where the BTH starts.
+    body_at: usize,
+    /// Where the ICRC ends; beyond the frame if it was cut.
+    end: usize,
+}
+
+impl Outer {
+    /// Of a frame that had `original_len` octets on the wire; `None` if it does
+    /// not carry UDP to the RoCEv2 port.
+    #[inline]
+    fn parse(frame: &[u8], original_len: usize) -> Result<Option<Self>, ParseError> {
+        let ethernet = EthernetHeader::parse(frame)?;
+        let ip_at = ethernet.wire_len();
+        let packet = frame.get(ip_at..).unwrap_or(&[]);
+        let Some((ip, ip_len)) = read_ip(ethernet.ethertype, packet).map_err(at(ip_at))? else {
+            return Ok(None);
+        };
+        let datagram = packet.get(ip_len..).unwrap_or(&[]);
+        let udp = UdpHeader::parse(datagram).map_err(at(ip_at + ip_len))?;
+        if udp.dst_port != ROCE_UDP_PORT {
+            return Ok(None);
+        }
+        let original_len = original_len.max(frame.len());
+        let total = check_ip(&ip, ip_len, packet, original_len - ip_at).map_err(at(ip_at))?;
+        check_udp(&udp, total - ip_len).map_err(at(ip_at + ip_len))?;
+        let body_at = ip_at + ip_len + UdpHeader::LEN;
+        Ok(Some(Self { ethernet, ip, udp, ip_at, body_at, end: ip_at + total }))
+    }
+}
+
+/// Where the extension headers end, from the start of the BTH, and the length
+/// of the payload, when BTH to ICRC take `len` octets.
+#[inline]
+fn payload_place(bth: &Bth, len: usize) -> Result<(usize, usize), ParseError> {
+    let ext_end = Bth::LEN + bth.opcode.ext_kind().wire_len();
+    let around = ext_end + usize::from(bth.pad) + ICRC_LEN;
+    match len.checked_sub(around) {
+        Some(payload_len) => Ok((ext_end, payload_len)),
+        None => Err(ParseError::length("RoCE headers, pad and ICRC", 0, around, len)),
     }
 }
 

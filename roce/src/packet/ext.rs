@@ -1,8 +1,10 @@
 //! The extension headers between BTH and payload (IBTA §9.3, §9.5).
 
-use smolsmc_wire::{Duration, EmitError, Msn, ParseError, Reader, Rkey, Writer, open_number};
+use smolsmc_wire::{Duration, EmitError, Msn, ParseError, Rkey, open_number};
 
 use super::Opcode;
+
+const WHAT: &str = "extension headers";
 
 /// Waiting times of an RNR NAK by timer code, in microseconds (IBTA §9.7.5.2.8).
 pub const RNR_TIMER_MICROS: [u32; 32] = [
@@ -250,50 +252,97 @@ impl Ext {
     ///
     /// # Errors
     /// Truncated.
+    #[inline]
     pub fn parse(opcode: Opcode, octets: &[u8]) -> Result<Self, ParseError> {
-        let mut r = Reader::new("extension headers", octets);
-        Ok(match opcode.ext_kind() {
-            ExtKind::None => Self::None,
-            ExtKind::Reth => Self::Reth(reth(&mut r)?),
-            ExtKind::RethImm => Self::RethImm(reth(&mut r)?, ImmDt(r.array()?)),
-            ExtKind::Imm => Self::Imm(ImmDt(r.array()?)),
-            ExtKind::Ieth => Self::Ieth(Ieth(Rkey(r.u32()?))),
-            ExtKind::Aeth => Self::Aeth(aeth(&mut r)?),
-            ExtKind::AtomicEth => Self::AtomicEth(AtomicEth(r.array()?)),
-            ExtKind::AtomicAck => Self::AtomicAck(aeth(&mut r)?, AtomicAckEth(r.array()?)),
-        })
+        let kind = opcode.ext_kind();
+        let parsed = match kind {
+            ExtKind::None => Some(Self::None),
+            ExtKind::Reth => octets.first_chunk().map(Reth::read).map(Self::Reth),
+            ExtKind::RethImm => pair(octets).map(|(reth, imm)| Self::RethImm(Reth::read(reth), ImmDt(*imm))),
+            ExtKind::Imm => octets.first_chunk().map(|imm| Self::Imm(ImmDt(*imm))),
+            ExtKind::Ieth => octets.first_chunk().map(|key| Self::Ieth(Ieth(Rkey(u32::from_be_bytes(*key))))),
+            ExtKind::Aeth => octets.first_chunk().map(Aeth::read).map(Self::Aeth),
+            ExtKind::AtomicEth => octets.first_chunk().map(|all| Self::AtomicEth(AtomicEth(*all))),
+            ExtKind::AtomicAck => {
+                pair(octets).map(|(aeth, answer)| Self::AtomicAck(Aeth::read(aeth), AtomicAckEth(*answer)))
+            }
+        };
+        parsed.ok_or(ParseError::truncated(WHAT, 0, kind.wire_len(), octets.len()))
     }
 
     /// Writes the headers to the start of `out` and returns their length.
     ///
     /// # Errors
     /// [`EmitError::BufferTooSmall`] if `out` is shorter than [`wire_len`](Self::wire_len).
+    #[inline]
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let mut w = Writer::new("extension headers", out, self.wire_len())?;
-        if let Some(reth) = self.reth() {
-            w.u64(reth.vaddr);
-            w.u32(reth.rkey.0);
-            w.u32(reth.dma_len);
-        }
-        if let Some(aeth) = self.aeth() {
-            w.u8(aeth.syndrome.octet());
-            w.u24(aeth.msn.value());
-        }
-        match self {
-            Self::RethImm(_, imm) | Self::Imm(imm) => w.slice(&imm.0),
-            Self::Ieth(ieth) => w.u32(ieth.0.0),
-            Self::AtomicEth(atomic) => w.slice(&atomic.0),
-            Self::AtomicAck(_, answer) => w.slice(&answer.0),
-            Self::None | Self::Reth(_) | Self::Aeth(_) => {}
-        }
-        Ok(w.finish())
+        let got = out.len();
+        let written = match self {
+            Self::None => Some(()),
+            Self::Reth(reth) => write(out, &reth.octets()),
+            Self::RethImm(reth, imm) => write_pair(out, &reth.octets(), &imm.0),
+            Self::Imm(imm) => write(out, &imm.0),
+            Self::Ieth(ieth) => write(out, &ieth.0.0.to_be_bytes()),
+            Self::Aeth(aeth) => write(out, &aeth.octets()),
+            Self::AtomicEth(atomic) => write(out, &atomic.0),
+            Self::AtomicAck(aeth, answer) => write_pair(out, &aeth.octets(), &answer.0),
+        };
+        let needed = self.wire_len();
+        written.map(|()| needed).ok_or(EmitError::BufferTooSmall { what: WHAT, needed, got })
     }
 }
 
-fn reth(r: &mut Reader<'_>) -> Result<Reth, ParseError> {
-    Ok(Reth { vaddr: r.u64()?, rkey: Rkey(r.u32()?), dma_len: r.u32()? })
+impl Reth {
+    #[inline]
+    const fn read(&[a, b, c, d, e, f, g, h, k0, k1, k2, k3, l0, l1, l2, l3]: &[u8; 16]) -> Self {
+        Self {
+            vaddr: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            rkey: Rkey(u32::from_be_bytes([k0, k1, k2, k3])),
+            dma_len: u32::from_be_bytes([l0, l1, l2, l3]),
+        }
+    }
+
+    #[inline]
+    const fn octets(&self) -> [u8; 16] {
+        let all = (self.vaddr as u128) << 64 | (self.rkey.0 as u128) << 32 | self.dma_len as u128;
+        all.to_be_bytes()
+    }
 }
 
-fn aeth(r: &mut Reader<'_>) -> Result<Aeth, ParseError> {
-    Ok(Aeth { syndrome: Syndrome::from_octet(r.u8()?), msn: Msn::new(r.u24()?) })
+impl Aeth {
+    #[inline]
+    const fn read(&[syndrome, a, b, c]: &[u8; 4]) -> Self {
+        Self { syndrome: Syndrome::from_octet(syndrome), msn: Msn::new(u32::from_be_bytes([0, a, b, c])) }
+    }
+
+    #[inline]
+    const fn octets(&self) -> [u8; 4] {
+        let [_, a, b, c] = self.msn.value().to_be_bytes();
+        [self.syndrome.octet(), a, b, c]
+    }
+}
+
+/// Two headers one after the other.
+#[inline]
+fn pair<const A: usize, const B: usize>(octets: &[u8]) -> Option<(&[u8; A], &[u8; B])> {
+    let (first, rest) = octets.split_first_chunk()?;
+    Some((first, rest.first_chunk()?))
+}
+
+#[inline]
+fn write<const A: usize>(out: &mut [u8], header: &[u8; A]) -> Option<()> {
+    *out.first_chunk_mut()? = *header;
+    Some(())
+}
+
+#[inline]
+fn write_pair<const A: usize, const B: usize>(
+    out: &mut [u8],
+    first: &[u8; A],
+    second: &[u8; B],
+) -> Option<()> {
+    let (place, rest) = out.split_first_chunk_mut()?;
+    write(rest, second)?;
+    *place = *first;
+    Some(())
 }

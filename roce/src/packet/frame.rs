@@ -136,8 +136,7 @@ impl FrameHeaders {
             pad_and_icrc.fill(0);
         }
         self.emit_headers(payload_len, needed - ip_at, headers, short)?;
-        let seed = headers.get(ip_at..).and_then(icrc::seed).ok_or(short)?;
-        Ok(OpenFrame { frame, ip_at, payload_at, payload_len, seed })
+        OpenFrame::new(frame, ip_at, payload_at, payload_len).ok_or(short)
     }
 
     /// Writes a whole frame with a copy of `payload` to the start of `out` and
@@ -151,7 +150,7 @@ impl FrameHeaders {
         Ok(open.seal())
     }
 
-    const fn ip_at(&self) -> usize {
+    pub(super) const fn ip_at(&self) -> usize {
         if self.vlan.is_some() { EthernetHeader::TAGGED_LEN } else { EthernetHeader::LEN }
     }
 
@@ -221,8 +220,22 @@ pub struct OpenFrame<'a> {
     seed: u32,
 }
 
-impl OpenFrame<'_> {
+impl<'a> OpenFrame<'a> {
+    /// A frame whose headers are written, up to `payload_at`; `None` if they
+    /// are not.
+    #[inline]
+    pub(super) fn new(
+        frame: &'a mut [u8],
+        ip_at: usize,
+        payload_at: usize,
+        payload_len: usize,
+    ) -> Option<Self> {
+        let seed = icrc::seed(frame.get(ip_at..)?)?;
+        Some(Self { frame, ip_at, payload_at, payload_len, seed })
+    }
+
     /// The place of the payload, as long as was announced.
+    #[inline]
     pub fn payload_mut(&mut self) -> &mut [u8] {
         self.frame.get_mut(self.payload_at..self.payload_at + self.payload_len).unwrap_or_default()
     }

@@ -70,6 +70,10 @@ impl Ipv4Header {
     }
 
     /// As [`parse`](Self::parse), but leaves the checksum alone.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), but for the checksum.
+    #[inline]
     pub fn read(packet: &[u8]) -> Result<(Self, usize), ParseError> {
         let short = |needed| ParseError::truncated(WHAT, 0, needed, packet.len());
         #[rustfmt::skip]
@@ -104,9 +108,16 @@ impl Ipv4Header {
     }
 
     /// Checks the checksum of a whole header, options included.
+    #[inline]
     pub(super) fn verify_checksum(header: &[u8]) -> Result<(), ParseError> {
         // Over a right header, its checksum included, the sum is all ones.
         if checksum(header) == 0 { Ok(()) } else { Err(wrong_checksum(header)) }
+    }
+
+    /// The checksum of a header whose other words add up to `sum`.
+    #[inline]
+    pub(super) const fn checksum_of_sum(sum: u32) -> u16 {
+        !fold(sum)
     }
 
     /// Writes the header with its checksum.

@@ -19,6 +19,7 @@ mod ip;
 mod ipv4;
 mod ipv6;
 mod opcode;
+mod template;
 mod udp;
 
 pub use bth::{Bth, DEFAULT_PKEY};
@@ -34,6 +35,7 @@ pub use ip::{IpHeader, IpProtocol};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
 pub use opcode::{Direction, Opcode, OpcodeFacts, Operation, Position};
+pub use template::{FrameTemplate, PacketFields};
 pub use udp::{ROCE_UDP_PORT, UdpHeader, source_port};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod frames;
 mod headers;
 mod icrc;
 mod refusals;
+mod template;
 mod vectors;
 
 use alloc::vec;

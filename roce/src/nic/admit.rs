@@ -1,0 +1,123 @@
+//! The way of a frame from a port to a queue pair: the checks that come before
+//! requester and responder part, in the order of Linux 6.12 `rdma_rxe`. What
+//! falls through is counted and dropped in silence.
+
+use smolsmc_verbs::{PortState, RdmaPort};
+use smolsmc_wire::Gid;
+
+use crate::packet::{
+    Direction, EtherType, EthernetHeader, IpProtocol, Ipv4Header, Ipv6Header, OpcodeFacts, ROCE_UDP_PORT,
+    RocePacket, UdpHeader, VlanTag,
+};
+
+use super::SoftNic;
+use super::counters::Dropped;
+use super::qp::Qp;
+use super::responder::Request;
+
+/// Counts a drop: chooses where.
+type Count = fn(&mut Dropped) -> &mut u64;
+
+impl SoftNic {
+    /// Whether the frame is for UDP port 4791 at one of the port's GIDs.
+    #[inline]
+    pub(super) fn is_ours(&self, port: RdmaPort, frame: &[u8]) -> bool {
+        let Some(port) = self.port_slot(port).and_then(|slot| self.board.ports.get(slot)) else {
+            return false;
+        };
+        addressee(frame)
+            .is_some_and(|(ethernet, gid)| ethernet.dst == port.mac && port.has_gid(gid, vlan(ethernet.vlan)))
+    }
+
+    /// Takes a frame to the queue pair it is for.
+    #[inline]
+    pub(super) fn take_frame(&mut self, port: RdmaPort, frame: &[u8]) {
+        self.board.counters.frames_in += 1;
+        self.board.counters.octets_in += frame.len() as u64;
+        if let Err(count) = self.admit(port, frame) {
+            *count(&mut self.board.counters.dropped) += 1;
+        }
+    }
+
+    #[inline]
+    fn admit(&mut self, port: RdmaPort, frame: &[u8]) -> Result<(), Count> {
+        let slot = self.port_slot(port).ok_or((|d| &mut d.no_such_port) as Count)?;
+        if self.board.ports.get(slot).is_none_or(|port| port.state != PortState::Active) {
+            return Err(|d| &mut d.port_down);
+        }
+        let packet = match RocePacket::parse(frame) {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Err(|d| &mut d.not_roce),
+            Err(_) => return Err(|d| &mut d.malformed),
+        };
+        let facts = packet.bth.opcode.facts().ok_or((|d| &mut d.unknown_opcode) as Count)?;
+        let number = packet.bth.dest_qpn;
+        let qp = self.qps.get_mut(self.qpns.place(number.value())).filter(|qp| qp.qpn == number);
+        let qp = qp.ok_or((|d| &mut d.no_such_qp) as Count)?;
+        qp.admit(slot, &packet, facts)?;
+        if self.verify_icrc && packet.verify_icrc().is_err() {
+            return Err(|d| &mut d.wrong_icrc);
+        }
+        qp.counters.packets_in += 1;
+        match facts.direction {
+            Direction::Request => qp.take_request(&Request { packet: &packet, facts }, &mut self.board),
+            Direction::Response => qp.take_response(&packet, facts, &mut self.board),
+        }
+        Ok(())
+    }
+}
+
+impl Qp {
+    /// Whether a packet may speak to this queue pair.
+    #[inline]
+    fn admit(&self, port: u32, packet: &RocePacket<'_>, facts: OpcodeFacts) -> Result<(), Count> {
+        // Below RTS there is no request a response could be to; in ERR nobody is at home.
+        let listens = self.answers() && (facts.direction == Direction::Request || self.sends());
+        if self.port != port || !listens {
+            return Err(|d| &mut d.wrong_state);
+        }
+        let path = self.path.as_ref().ok_or((|d| &mut d.wrong_state) as Count)?;
+        let from_peer = packet.ip.src_gid() == path.remote && packet.ip.dst_gid() == path.local;
+        if !from_peer || vlan(packet.ethernet.vlan) != path.vlan {
+            return Err(|d| &mut d.wrong_address);
+        }
+        // We are a full member of the default partition: any member may speak.
+        if packet.bth.pkey & 0x7fff != 0x7fff {
+            return Err(|d| &mut d.wrong_pkey);
+        }
+        Ok(())
+    }
+}
+
+/// The VLAN a tag speaks of; 0 is a priority only.
+#[inline]
+fn vlan(tag: Option<VlanTag>) -> Option<u16> {
+    tag.map(VlanTag::vid).filter(|vid| *vid != 0)
+}
+
+/// Ethernet header and destination of a frame that carries UDP to port 4791.
+#[inline]
+fn addressee(frame: &[u8]) -> Option<(EthernetHeader, Gid)> {
+    let ethernet = EthernetHeader::parse(frame).ok()?;
+    let packet = frame.get(ethernet.wire_len()..)?;
+    let (gid, datagram) = match ethernet.ethertype {
+        EtherType::IPV4 => {
+            let (ip, len) = Ipv4Header::read(packet).ok()?;
+            // Later fragments have no port.
+            if ip.protocol != IpProtocol::UDP || ip.fragment_offset != 0 {
+                return None;
+            }
+            (Gid::from_ipv4(ip.dst.octets()), packet.get(len..)?)
+        }
+        EtherType::IPV6 => {
+            let ip = Ipv6Header::parse(packet).ok()?;
+            if ip.next_header != IpProtocol::UDP {
+                return None;
+            }
+            (Gid(ip.dst.octets()), packet.get(Ipv6Header::LEN..)?)
+        }
+        _ => return None,
+    };
+    let udp = UdpHeader::parse(datagram).ok()?;
+    (udp.dst_port == ROCE_UDP_PORT).then_some((ethernet, gid))
+}
