@@ -42,6 +42,8 @@
 extern crate alloc;
 
 mod completion;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod device;
 mod error;
 mod event;
