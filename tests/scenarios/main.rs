@@ -5,5 +5,7 @@
 
 mod captures;
 mod corpus;
+mod nic;
+mod replay;
 mod tidy;
 mod violations;

@@ -16,8 +16,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("roce", &["wire", "verbs"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("cli", &["decode"]),
-    ("tests", &["wire", "clc", "llc", "cdc", "roce", "decode"]),
-    ("benches", &["wire", "cdc", "roce"]),
+    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode"]),
+    ("benches", &["wire", "verbs", "cdc", "roce"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

@@ -4,4 +4,5 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "all of it is test code")]
 
 pub mod fuzzing;
+pub mod sim;
 pub mod vectors;

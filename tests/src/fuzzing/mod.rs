@@ -10,6 +10,7 @@ mod clc;
 mod decode;
 mod frames;
 mod llc;
+mod nic;
 mod octets;
 mod option;
 mod roce;
@@ -20,6 +21,7 @@ pub use clc::clc;
 pub use decode::decode;
 pub use frames::{CAPTURES, frames, seed};
 pub use llc::llc;
+pub use nic::nic;
 pub use option::{append, option};
 pub use roce::roce;
 
@@ -35,6 +37,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("decode", decode),
     ("frames", frames),
     ("llc", llc),
+    ("nic", nic),
     ("option", option),
     ("roce", roce),
 ];

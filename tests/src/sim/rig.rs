@@ -73,6 +73,10 @@ impl<P: Controlled> Rig for SimRig<P> {
         ability != Ability::SecondDevice || self.ends.iter().all(|ports| ports.len() > 1)
     }
 
+    fn loses(&self) -> bool {
+        self.sim.loses()
+    }
+
     fn disturb(&mut self, what: Disturbance) {
         match what {
             Disturbance::PortDown(side, index) => {

@@ -131,6 +131,15 @@ impl<P: Provider> Sim<P> {
         }
     }
 
+    /// Whether a frame may be lost, or bent so that it is as good as lost.
+    #[must_use]
+    pub fn loses(&self) -> bool {
+        self.cables.values().any(|cable| {
+            let Faults { loss, burst, corrupt, rate, blackhole, .. } = &cable.faults;
+            *loss > 0.0 || *corrupt > 0.0 || burst.is_some() || rate.is_some() || blackhole.is_some()
+        })
+    }
+
     /// Does something to a node when its time comes.
     pub fn at(&mut self, when: Instant, node: usize, deed: impl FnOnce(&mut P) + 'static) {
         self.numbers += 1;

@@ -186,9 +186,7 @@ fn faults(class: Class, random: &mut Random) -> Faults {
             let end = start + Duration::from_micros(random.between(100, 20_000));
             Faults { blackhole: Some((start, end)), ..calm }
         }
-        Class::LongBlackhole => {
-            Faults { blackhole: Some((start, start + Duration::from_secs(100))), ..calm }
-        }
+        Class::LongBlackhole => Faults { blackhole: Some((start, start + Duration::from_secs(100))), ..calm },
         Class::Everything => Faults {
             loss: few / 3.0,
             duplicate: many / 3.0,

@@ -2,14 +2,15 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use smolsmc_verbs::{
-    Access, AddressVector, Completion, CompletionVector, CqHandle, DeviceId, InitAttributes, PdHandle, PortNumber,
-    Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RtrAttributes, RtsAttributes,
+    Access, AddressVector, Completion, CompletionVector, CqHandle, DeviceId, InitAttributes, PdHandle,
+    PortNumber, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RtrAttributes,
+    RtsAttributes,
 };
 use smolsmc_wire::{Duration, Instant};
 
+use super::Class;
 use super::lane::{Ends, Lane};
 use super::plan::{Mishap, Plan, QpPlan};
-use super::Class;
 use crate::sim::{Attachment, Controlled, Counters, Faults, Random, Sim};
 
 /// What is not done by then hangs.
@@ -230,14 +231,20 @@ impl<P: Controlled> Run<P> {
     /// Looks at everything that came, and posts what can be.
     fn turn(&mut self) -> Result<(), String> {
         // Receives first: what a sender knows, its receiver has.
-        self.completions(|(_, _, _, recv_cq)| *recv_cq, |run, node, done| {
-            let lane = run.receives.get(&(node, done.qp)).ok_or("a receive of no queue pair")?;
-            run.lanes[*lane].received(&mut run.sim, done, &mut run.random)
-        })?;
-        self.completions(|(_, _, send_cq, _)| *send_cq, |run, node, done| {
-            let lane = run.sends.get(&(node, done.qp)).ok_or("a completion of no queue pair")?;
-            run.lanes[*lane].sent(&mut run.sim, done)
-        })?;
+        self.completions(
+            |(_, _, _, recv_cq)| *recv_cq,
+            |run, node, done| {
+                let lane = run.receives.get(&(node, done.qp)).ok_or("a receive of no queue pair")?;
+                run.lanes[*lane].received(&mut run.sim, done, &mut run.random)
+            },
+        )?;
+        self.completions(
+            |(_, _, send_cq, _)| *send_cq,
+            |run, node, done| {
+                let lane = run.sends.get(&(node, done.qp)).ok_or("a completion of no queue pair")?;
+                run.lanes[*lane].sent(&mut run.sim, done)
+            },
+        )?;
         for lane in &mut self.lanes {
             lane.look_at_cell(&mut self.sim)?;
             lane.post_receives(&mut self.sim)?;
