@@ -22,5 +22,5 @@ mod world;
 pub use faults::{Burst, Faults, Rate};
 pub use random::Random;
 pub use rig::{Controlled, SimRig};
-pub use soft::{SOFT_DEVICES, address_vector, port_of, soft_nic};
+pub use soft::{SOFT_DEVICES, address_vector, careless_nic, port_of, soft_nic};
 pub use world::{Attachment, Counters, Sim};

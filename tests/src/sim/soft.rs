@@ -20,6 +20,22 @@ const ETHERNET_MTU: u16 = 9000;
 /// If the configuration is refused.
 #[must_use]
 pub fn soft_nic(node: usize, entropy: u64) -> SoftNic {
+    SoftNic::new(&soft_config(node, entropy)).expect("a sound configuration")
+}
+
+/// A [`soft_nic`] that does not look at the ICRC: to prove that somebody would
+/// notice.
+///
+/// # Panics
+/// If the configuration is refused.
+#[must_use]
+pub fn careless_nic(node: usize, entropy: u64) -> SoftNic {
+    let mut config = soft_config(node, entropy);
+    config.verify_icrc = false;
+    SoftNic::new(&config).expect("a sound configuration")
+}
+
+fn soft_config(node: usize, entropy: u64) -> Config {
     let mut seed = [0; 32];
     let mut random = Random::new(entropy);
     for word in seed.chunks_exact_mut(8) {
@@ -39,7 +55,7 @@ pub fn soft_nic(node: usize, entropy: u64) -> SoftNic {
     config.limits.max_pd = 256;
     config.limits.max_mr = 1024;
     config.limits.max_memories = 1024;
-    SoftNic::new(&config).expect("a sound configuration")
+    config
 }
 
 /// The port of device `device` of any [`soft_nic`].
@@ -94,10 +110,19 @@ impl SimRig<SoftNic> {
     /// If they cannot be set up.
     #[must_use]
     pub fn soft(seed: u64) -> Self {
+        Self::of(seed, soft_nic)
+    }
+
+    /// Two NICs like [`soft_nic`]s from `make` on a clean wire.
+    ///
+    /// # Panics
+    /// If they cannot be set up.
+    #[must_use]
+    pub fn of(seed: u64, make: impl Fn(usize, u64) -> SoftNic) -> Self {
         let mut random = Random::new(seed);
         let mut sim = Sim::new(random.number());
         for node in 0..2 {
-            sim.add(soft_nic(node, random.number()));
+            sim.add(make(node, random.number()));
         }
         let mut ways = |peer: usize| -> Vec<_> {
             (0..SOFT_DEVICES)

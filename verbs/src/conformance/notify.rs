@@ -7,7 +7,7 @@ use crate::{ArmFor, CqHandle, Provider, SendRequest};
 
 pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
     list![
-        Clean "notify: an armed queue tells once" once;
+        Any "notify: an armed queue tells once" once;
         Any "notify: a queue that is not armed is silent" unarmed;
         Any "notify: what waits already is told while arming" waiting;
         Any "notify: no wake-up is lost between poll and arm" none_lost;
