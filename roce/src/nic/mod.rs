@@ -28,6 +28,8 @@
 //! * ACKs are coalesced: what is owed when a frame can be sent is sent, once.
 //!   Linux sends one for each packet that asks for it.
 //! * Atomics and SEND with invalidate are refused with NAK 0x61.
+//! * Frames to a port's own address are emitted like all others; Linux loops
+//!   them back inside.
 //!
 //! # Example
 //! ```

@@ -1,10 +1,10 @@
-//! The responder: a ladder. A request climbs rung by rung, and each rung says
-//! which is the next (IBTA §9.7.4, and the order of Linux 6.12 `rdma_rxe`).
+//! The responder: a ladder. A request climbs rung by rung and is executed at the
+//! top, or falls (IBTA §9.7.4; the order is that of Linux 6.12 `rdma_rxe`).
 //!
 //! ```text
-//!   Psn -> Order -> Allowed -> Resources -> Length -> Memory -> Execute -> Acknowledge
+//!   PSN -> order -> allowed -> resources -> length -> memory -> execute -> acknowledge
 //!    |       |         |           |           |         |         |
-//!    |       `---------+-----------|-----------+---------+---------'--> Refuse: NAK, ERR
+//!    |       `---------+-----------|-----------+---------+---------'--> Refused: NAK, ERR
 //!    |                             `--> NotReady: RNR NAK, PSN not consumed
 //!    |`--> Ahead: one NAK 0x60 per gap
 //!    `--> Duplicate: ACK again, never execute again (but an RDMA READ)
@@ -13,7 +13,7 @@
 use smolsmc_verbs::{Access, Completion, QpState, RtrAttributes, WcOpcode, WcStatus};
 use smolsmc_wire::{Msn, Psn, Rkey};
 
-use crate::packet::{NakCode, OpcodeFacts, Operation, Position, RnrTimer, RocePacket};
+use crate::packet::{Ext, NakCode, OpcodeFacts, Operation, Position, RnrTimer, RocePacket};
 
 use super::answers::{Owed, ReadJobs};
 use super::board::Board;
@@ -48,26 +48,27 @@ pub(super) struct Responder {
     pub(super) reads: ReadJobs,
 }
 
-/// Where a request stands.
+/// How a request falls from the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rung {
-    Psn,
-    Order,
-    Allowed,
-    Resources,
-    Length,
-    Memory,
-    Execute,
-    Acknowledge,
+enum Fall {
+    /// It came before.
     Duplicate,
+    /// One before it is missing.
     Ahead,
+    /// No receive is posted.
     NotReady,
     /// The NAK, and what becomes of the receive that was to take the message.
-    Refuse(NakCode, Option<WcStatus>),
-    Done,
+    Refused(NakCode, Option<WcStatus>),
 }
 
-const INVALID: Rung = Rung::Refuse(NakCode::INVALID_REQUEST, None);
+/// What a rung says: on to the next one, or down.
+type Rung = Result<(), Fall>;
+
+const INVALID: Rung = Err(Fall::Refused(NakCode::INVALID_REQUEST, None));
+const TOO_LONG: Rung = Err(Fall::Refused(NakCode::INVALID_REQUEST, Some(WcStatus::LocalLength)));
+/// Our own receive names memory it may not fill.
+const OWN_FAULT: Rung =
+    Err(Fall::Refused(NakCode::REMOTE_OPERATIONAL_ERROR, Some(WcStatus::LocalProtection)));
 
 /// A request on the ladder.
 #[derive(Clone, Copy)]
@@ -115,33 +116,35 @@ impl Qp {
     /// A request packet that passed every check on its way here.
     #[inline]
     pub(super) fn take_request(&mut self, request: &Request<'_>, board: &mut Board) {
-        let mut rung = Rung::Psn;
-        loop {
-            rung = match rung {
-                Rung::Psn => self.check_psn(request),
-                Rung::Order => self.check_order(request),
-                Rung::Allowed => self.check_allowed(request),
-                Rung::Resources => self.check_resources(request),
-                Rung::Length => self.check_length(request),
-                Rung::Memory => self.check_memory(request, board),
-                Rung::Execute => self.execute(request, board),
-                Rung::Acknowledge => self.acknowledge(request),
-                Rung::Duplicate => self.answer_again(request, board),
-                Rung::Ahead => self.complain(request, board),
-                Rung::NotReady => self.not_ready(request),
-                Rung::Refuse(code, status) => self.refuse(code, status, board),
-                Rung::Done => break,
-            };
+        match self.climb(request, board) {
+            Ok(()) => {}
+            Err(Fall::Duplicate) => self.answer_again(request, board),
+            Err(Fall::Ahead) => self.complain(request, board),
+            Err(Fall::NotReady) => self.not_ready(request),
+            Err(Fall::Refused(code, status)) => self.refuse(code, status, board),
         }
         self.wake_answer(board);
     }
 
     #[inline]
+    fn climb(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
+        self.check_psn(request)?;
+        self.check_order(request)?;
+        self.check_allowed(request)?;
+        self.check_resources(request)?;
+        self.check_length(request)?;
+        self.check_memory(request, board)?;
+        self.execute(request, board)?;
+        self.acknowledge(request);
+        Ok(())
+    }
+
+    #[inline]
     fn check_psn(&self, request: &Request<'_>) -> Rung {
         match request.packet.bth.psn.distance_from(self.resp.expected) {
-            0 => Rung::Order,
-            behind if behind < 0 => Rung::Duplicate,
-            _ => Rung::Ahead,
+            0 => Ok(()),
+            behind if behind < 0 => Err(Fall::Duplicate),
+            _ => Err(Fall::Ahead),
         }
     }
 
@@ -153,32 +156,32 @@ impl Qp {
             Message::Send { .. } => operation == Operation::Send && !position.is_start(),
             Message::Write { .. } => operation == Operation::Write && !position.is_start(),
         };
-        if fits { Rung::Allowed } else { INVALID }
+        if fits { Ok(()) } else { INVALID }
     }
 
     #[inline]
     fn check_allowed(&self, request: &Request<'_>) -> Rung {
         let allowed = match request.facts.operation {
             // To invalidate a registration is not offered.
-            Operation::Send => !matches!(request.packet.ext, crate::packet::Ext::Ieth(_)),
+            Operation::Send => !matches!(request.packet.ext, Ext::Ieth(_)),
             Operation::Write => self.access.contains(Access::REMOTE_WRITE),
             Operation::ReadRequest => self.access.contains(Access::REMOTE_READ),
             // Atomics are not offered either.
             _ => false,
         };
-        if allowed { Rung::Resources } else { INVALID }
+        if allowed { Ok(()) } else { INVALID }
     }
 
     #[inline]
     fn check_resources(&mut self, request: &Request<'_>) -> Rung {
         if request.takes_receive() && self.rq.len() == 0 {
-            return Rung::NotReady;
+            return Err(Fall::NotReady);
         }
         // A peer with more RDMA READs than it was granted breaks the rules.
         if request.facts.operation == Operation::ReadRequest && !self.resp.reads.make_room() {
             return INVALID;
         }
-        Rung::Length
+        Ok(())
     }
 
     #[inline]
@@ -199,7 +202,7 @@ impl Qp {
             _ if len > 0 || request.packet.ext.reth().is_none_or(|r| u64::from(r.dma_len) > MAX_MESSAGE) => {
                 INVALID
             }
-            _ => Rung::Memory,
+            _ => Ok(()),
         }
     }
 
@@ -211,8 +214,8 @@ impl Qp {
             _ => 0,
         };
         match self.rq.front() {
-            Some((wqe, _)) if u64::from(got) + u64::from(len) <= wqe.room => Rung::Memory,
-            _ => Rung::Refuse(NakCode::INVALID_REQUEST, Some(WcStatus::LocalLength)),
+            Some((wqe, _)) if u64::from(got) + u64::from(len) <= wqe.room => Ok(()),
+            _ => TOO_LONG,
         }
     }
 
@@ -225,7 +228,7 @@ impl Qp {
             _ => return INVALID,
         };
         let adds_up = if request.facts.position.is_end() { left == len } else { left > len };
-        if adds_up && u64::from(left) <= MAX_MESSAGE { Rung::Memory } else { INVALID }
+        if adds_up && u64::from(left) <= MAX_MESSAGE { Ok(()) } else { INVALID }
     }
 
     #[inline]
@@ -234,7 +237,7 @@ impl Qp {
         let reachable = match (request.facts.operation, request.packet.ext.reth(), self.resp.message) {
             (Operation::Send, _, Message::None) => {
                 let own = self.rq.front().is_some_and(|(_, s)| memory.allows(pd, s, Access::LOCAL_WRITE));
-                return if own { Rung::Execute } else { OWN_FAULT };
+                return if own { Ok(()) } else { OWN_FAULT };
             }
             (Operation::Send, ..) => true,
             // Keys of nothing are not looked at.
@@ -252,52 +255,50 @@ impl Qp {
             _ => false,
         };
         if reachable {
-            return Rung::Execute;
+            return Ok(());
         }
         let receive = request.takes_receive().then_some(WcStatus::LocalAccess);
-        Rung::Refuse(NakCode::REMOTE_ACCESS_ERROR, receive)
+        Err(Fall::Refused(NakCode::REMOTE_ACCESS_ERROR, receive))
     }
 
     #[inline]
     fn execute(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
-        let mut taken = 1;
         match request.facts.operation {
-            Operation::Send => {
-                if !self.execute_send(request, board) {
-                    return OWN_FAULT;
-                }
-            }
+            Operation::Send => self.execute_send(request, board)?,
             Operation::Write => self.execute_write(request, board),
-            _ => {
-                let Some(reth) = request.packet.ext.reth() else { return INVALID };
-                let mtu = self.path.as_ref().map_or(1, |path| path.mtu);
-                taken = packets(reth.dma_len, mtu);
-                self.resp.reads.add(self.resp.expected, taken, reth);
-                self.resp.expected = self.resp.expected.add(taken);
-                self.resp.msn = self.resp.msn.next();
-                self.wake(board);
-                return Rung::Acknowledge;
-            }
+            _ => return self.execute_read(request, board),
         }
-        self.resp.expected = self.resp.expected.add(taken);
+        self.resp.expected = self.resp.expected.add(1);
         if request.facts.position.is_end() {
             self.resp.msn = self.resp.msn.next();
             self.message_done(request, board);
         }
-        Rung::Acknowledge
+        Ok(())
+    }
+
+    /// Takes as many PSNs as there will be responses. The MSN counts it at once
+    /// (IBTA §9.7.7.1).
+    fn execute_read(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
+        let (Some(reth), Some(path)) = (request.packet.ext.reth(), &self.path) else { return INVALID };
+        let taken = packets(reth.dma_len, path.mtu);
+        self.resp.reads.add(self.resp.expected, taken, reth);
+        self.resp.expected = self.resp.expected.add(taken);
+        self.resp.msn = self.resp.msn.next();
+        self.wake(board);
+        Ok(())
     }
 
     #[inline]
-    fn execute_send(&mut self, request: &Request<'_>, board: &mut Board) -> bool {
+    fn execute_send(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
         let (mut got, mut cursor) = match self.resp.message {
             Message::Send { got, cursor } => (got, cursor),
             _ => (0, Cursor::default()),
         };
-        let Some((_, sges)) = self.rq.front() else { return false };
+        let Some((_, sges)) = self.rq.front() else { return OWN_FAULT };
         got += request.len();
         let done = board.memory.scatter(self.pd, sges, &mut cursor, request.packet.payload);
         self.resp.message = Message::Send { got, cursor };
-        done
+        if done { Ok(()) } else { OWN_FAULT }
     }
 
     #[inline]
@@ -339,7 +340,7 @@ impl Qp {
     /// The expected packet has come. A complaint that was not sent yet still
     /// holds if packets after it were dropped.
     #[inline]
-    fn acknowledge(&mut self, request: &Request<'_>) -> Rung {
+    fn acknowledge(&mut self, request: &Request<'_>) {
         let resp = &mut self.resp;
         let asked = request.packet.bth.ack_request && request.facts.operation != Operation::ReadRequest;
         resp.owed = match resp.owed {
@@ -349,11 +350,10 @@ impl Qp {
             owed => owed,
         };
         resp.complained = resp.owed == Owed::SequenceNak;
-        Rung::Done
     }
 
     #[cold]
-    fn answer_again(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
+    fn answer_again(&mut self, request: &Request<'_>, board: &mut Board) {
         board.counters.duplicates += 1;
         self.counters.duplicates += 1;
         if request.facts.operation == Operation::ReadRequest {
@@ -363,11 +363,10 @@ impl Qp {
         } else if self.resp.owed == Owed::Nothing {
             self.resp.owed = Owed::Ack;
         }
-        Rung::Done
     }
 
     #[cold]
-    fn complain(&mut self, request: &Request<'_>, board: &mut Board) -> Rung {
+    fn complain(&mut self, request: &Request<'_>, board: &mut Board) {
         board.counters.dropped.ahead += 1;
         self.counters.ahead += 1;
         let after = request.packet.bth.psn.add(1);
@@ -379,33 +378,30 @@ impl Qp {
         } else if resp.gap_end.is_before(after) {
             resp.gap_end = after;
         }
-        Rung::Done
     }
 
     /// No receive is posted. This is the complaint about this packet: what
     /// follows it is dropped in silence (IBTA §9.7.5.2.8), where Linux 6.12
     /// `rdma_rxe` sends a NAK 0x60 too, which cuts the peer's wait short.
     #[cold]
-    fn not_ready(&mut self, request: &Request<'_>) -> Rung {
+    fn not_ready(&mut self, request: &Request<'_>) {
         let resp = &mut self.resp;
         if !resp.complained {
             resp.complained = true;
             resp.gap_end = request.packet.bth.psn.add(1);
         }
         resp.owed = Owed::RnrNak;
-        Rung::Done
     }
 
     /// Says no for good, and goes to ERR.
     #[cold]
-    fn refuse(&mut self, code: NakCode, status: Option<WcStatus>, board: &mut Board) -> Rung {
+    fn refuse(&mut self, code: NakCode, status: Option<WcStatus>, board: &mut Board) {
         self.resp.owed = Owed::Refusal(code, self.resp.expected);
         match status {
             Some(status) => self.fail_receive(status, board),
             None => self.fail(board),
         }
         self.wake(board);
-        Rung::Done
     }
 
     /// Whether requests are answered at all.
@@ -422,6 +418,3 @@ impl Qp {
         RnrTimer::from_code(self.resp.rnr_timer)
     }
 }
-
-/// Our own receive names memory it may not fill.
-const OWN_FAULT: Rung = Rung::Refuse(NakCode::REMOTE_OPERATIONAL_ERROR, Some(WcStatus::LocalProtection));
