@@ -20,7 +20,7 @@ use super::board::Board;
 use super::memory::Cursor;
 use super::path::{Emitted, Plan};
 use super::qp::Qp;
-use super::queues::{Kind, SendWqe};
+use super::queues::{Kind, SendQueue, SendWqe};
 
 /// The state of a requester.
 #[derive(Debug, Default)]
@@ -94,7 +94,6 @@ impl Requester {
     pub(super) fn progress(&mut self, now: Instant) {
         self.retries_left = self.retry_count;
         self.rnr_retries_left = self.rnr_retry;
-        self.gone_back = None;
         // If none runs, packets are to be sent again, and that starts it.
         if self.deadline.is_some() {
             self.deadline = if self.una < self.sent { self.deadline_from(now) } else { None };
@@ -150,11 +149,11 @@ impl Qp {
         })
     }
 
-    /// Inside a long message an ACK is asked for at every half window, and
-    /// before the window closes: else both sides could wait for each other.
+    /// Inside a long message an ACK is asked for at every half window, so that
+    /// none closes without one: else both sides could wait for each other.
     #[inline]
     const fn must_ask(&self, window: u32) -> bool {
-        self.req.unasked + 1 >= window / 2 || self.req.next + 1 - self.req.una >= window as u64
+        self.req.unasked + 1 >= window / 2
     }
 
     /// An RDMA READ request for what is still missing from `offset` on.
@@ -334,7 +333,7 @@ impl Requester {
     fn fill(
         &mut self,
         wqe: &SendWqe,
-        sq: &super::queues::SendQueue,
+        sq: &SendQueue,
         pd: u32,
         mtu: u32,
         board: &Board,

@@ -173,3 +173,27 @@ fn a_read_whose_target_is_deregistered_fails() {
     pair.settle();
     assert_eq!(pair.sides[0].sent(), [(1, WcStatus::LocalProtection)]);
 }
+
+#[test]
+fn a_faulty_request_fails_in_its_turn_even_after_going_back() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    pair.sides[0].post(1, op, &[from]);
+    pair.sides[0].post(2, op, &[Sge { lkey: smolsmc_wire::Lkey(1), ..from }]);
+    pair.carry(|_| Fate::Lost);
+    pair.pass(Duration::from_millis(140));
+    pair.settle();
+    assert_eq!(pair.trace(0), [(Opcode::WRITE_ONLY, 0), (Opcode::WRITE_ONLY, 0)]);
+    assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success), (2, WcStatus::LocalProtection)]);
+}
+
+#[test]
+fn a_nak_in_mid_read_is_about_the_read() {
+    let mut pair = Pair::usual();
+    let (to, op) = (pair.sides[0].to(0, 600), pair.read_op(0));
+    pair.sides[0].post(1, op, &[to]);
+    pair.collect(0);
+    let frame = pair.response(Opcode::ACK, 1, 0x62, &[]);
+    pair.deliver(0, &frame);
+    assert_eq!(pair.sides[0].sent(), [(1, WcStatus::RemoteAccess)]);
+}

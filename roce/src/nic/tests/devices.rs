@@ -41,6 +41,26 @@ fn requests_on_a_port_that_is_down_time_out_too() {
 }
 
 #[test]
+fn answers_on_a_port_that_is_down_are_lost_too() {
+    let mut pair = Pair::usual();
+    let (from, write) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    let (to, read) = (pair.sides[0].to(0, 600), pair.read_op(0));
+    let port = pair.sides[1].port;
+    for (operation, sge) in [(write, from), (read, to)] {
+        pair.sides[0].post(1, operation, &[sge]);
+        let request = pair.collect(0).remove(0);
+        pair.deliver(1, &request);
+        pair.sides[1].nic.set_port_state(port, PortState::Down).unwrap();
+        assert_eq!(pair.collect(1).len(), 0);
+        pair.sides[1].nic.set_port_state(port, PortState::Active).unwrap();
+        assert_eq!(pair.collect(1).len(), 0, "it was sent, and nobody heard it");
+        pair.pass(Duration::from_millis(135));
+        pair.settle();
+        assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success)]);
+    }
+}
+
+#[test]
 fn a_port_that_comes_back_goes_on() {
     let mut pair = Pair::usual();
     let (from, op) = (pair.sides[0].from(0, 256 * 20), pair.write_op(0));

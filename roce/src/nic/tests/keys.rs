@@ -188,3 +188,15 @@ fn a_refusal_comes_after_the_read_responses_before_it() {
     assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success), (2, WcStatus::RemoteAccess)]);
     assert_eq!(pair.sides[0].incoming(0, 600), patterns(0, 600));
 }
+
+#[test]
+fn a_read_dressed_as_a_repetition_needs_the_right_too() {
+    let mut pair = Pair::new(Setup { access: Access::REMOTE_WRITE, ..SETUP });
+    let write = pair.request(Opcode::WRITE_ONLY, 0, reth(&pair, 0, 4), &[1; 4]);
+    assert_eq!(syndromes(&answer_to(&mut pair, &write)), [0x1f]);
+    let mr = pair.sides[1].out_mr;
+    let ext = Ext::Reth(Reth { vaddr: mr.iova, rkey: mr.rkey, dma_len: 4 });
+    let read = pair.request(Opcode::READ_REQUEST, 0, ext, &[]);
+    assert_eq!(answer_to(&mut pair, &read), []);
+    assert_eq!(pair.sides[1].nic.counters().dropped.repeated_read, 1);
+}

@@ -27,6 +27,11 @@ fn frames_that_nobody_takes_are_counted_by_their_reason() {
         ("ARP", [&good[..12], &[8, 6], &good[14..]].concat(), |d| d.not_roce),
         ("CNP", remade(&|h| h.bth.opcode = Opcode(0x81)), |d| d.unknown_opcode),
         ("QPN + 1", remade(&|h| h.bth.dest_qpn = Qpn::new(h.bth.dest_qpn.value() + 1)), |d| d.no_such_qp),
+        (
+            "the place of the QPN, not the rest",
+            remade(&|h| h.bth.dest_qpn = Qpn::new(h.bth.dest_qpn.value() ^ 0x80_0000)),
+            |d| d.no_such_qp,
+        ),
         ("QPN 0", remade(&|h| h.bth.dest_qpn = Qpn::new(0)), |d| d.no_such_qp),
         ("other source", other([10, 9, 0, 3], [10, 9, 0, 2]), |d| d.wrong_address),
         ("own source", other([10, 9, 0, 2], [10, 9, 0, 2]), |d| d.wrong_address),

@@ -208,7 +208,16 @@ fn a_failed_queue_pair_says_so_once() {
     assert_eq!(pair.sides[0].nic.next_event(), None);
     assert_eq!(pair.sides[0].received(), [(1, WcStatus::Flushed, 0)]);
     assert_eq!(pair.sides[0].nic.counters().qp_errors, 1);
-    // Of one that is gone nothing is told.
+    // Of one that has a new life, or none, nothing is told.
+    for failures in [1, 2] {
+        for up in [QpTransition::Reset].into_iter().chain(pair.way_up(0)) {
+            pair.sides[0].nic.modify_qp(qp, up).unwrap();
+        }
+        assert_eq!(pair.sides[0].nic.next_event(), None);
+        pair.sides[0].nic.fail_qp(qp).unwrap();
+        assert_eq!(pair.sides[0].nic.counters().qp_errors, 1 + failures);
+    }
+    assert_eq!(pair.sides[0].nic.next_event(), Some(AsyncEvent::QpFatal(qp)));
     let qp = pair.sides[1].qp;
     pair.sides[1].nic.fail_qp(qp).unwrap();
     pair.sides[1].nic.destroy_qp(qp).unwrap();
@@ -243,6 +252,27 @@ fn an_overflow_ends_all_queue_pairs_of_the_queue() {
     assert_eq!(pair.sides[0].nic.counters().cq_overflows, 1);
     assert_eq!(pair.sides[0].sent(), [0, 1, 2, 3].map(|id| (id, WcStatus::Success)), "what it has stays");
     assert_eq!(pair.sides[0].nic.qp(other).unwrap().state, QpState::Error);
+}
+
+#[test]
+fn who_waits_for_anything_is_woken_by_anything() {
+    let mut pair = Pair::usual();
+    let cq = pair.sides[1].recv_cq;
+    let from = pair.sides[0].from(0, 4);
+    for (wishes, woken) in [
+        (&[ArmFor::Next, ArmFor::Solicited][..], true),
+        (&[ArmFor::Solicited, ArmFor::Next], true),
+        (&[ArmFor::Solicited], false),
+    ] {
+        for wish in wishes {
+            pair.sides[1].nic.arm_cq(cq, *wish).unwrap();
+        }
+        pair.sides[1].receive(0, &[pair.sides[1].to(0, 4)]);
+        pair.sides[0].post(0, SendOperation::Send, &[from]);
+        pair.settle();
+        assert_eq!(pair.sides[1].nic.next_notification(), woken.then_some(cq));
+        assert_eq!(pair.sides[1].nic.next_notification(), None);
+    }
 }
 
 #[test]

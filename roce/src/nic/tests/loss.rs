@@ -244,6 +244,32 @@ fn a_gap_that_closes_before_the_nak_is_sent_needs_no_nak() {
 }
 
 #[test]
+fn a_nak_that_waits_asks_for_the_first_packet_still_missing() {
+    // What arrives before the NAK can be sent, and what it then asks for.
+    for (order, missing) in [
+        (&[1, 2, 0, 1][..], 2),
+        (&[3, 0, 2, 1, 2], 3),
+        (&[4, 0, 1, 2], 3),
+        (&[4, 2, 0], 1),
+        (&[2, 2, 0, 1], 2),
+    ] {
+        let mut pair = Pair::usual();
+        let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+        for i in 0..5 {
+            pair.sides[0].post(i, op, &[from]);
+        }
+        let frames = pair.collect(0);
+        for i in order {
+            pair.deliver(1, &frames[*i]);
+        }
+        let answers = pair.collect(1);
+        assert_eq!(answers.len(), 1, "{order:?}");
+        let nak = pair.seen_as(1, &answers[0]);
+        assert_eq!((nak.psn, nak.ext.aeth().unwrap().syndrome.octet()), (missing, 0x60), "{order:?}");
+    }
+}
+
+#[test]
 fn a_lost_ack_is_given_again_for_a_duplicate() {
     let mut pair = Pair::usual();
     let (from, to) = (pair.sides[0].from(0, 44), pair.sides[1].to(0, 44));

@@ -231,3 +231,38 @@ fn every_rnr_timer_code_is_waited_for() {
         assert_eq!(pair.collect(0).len(), 1, "{code}");
     }
 }
+
+#[test]
+fn copies_of_an_rnr_nak_count_once() {
+    let mut pair = Pair::new(Setup { rnr_retry: 1, ..SETUP });
+    let from = pair.sides[0].from(0, 4);
+    pair.sides[0].post(1, SendOperation::Send, &[from]);
+    pair.collect(0);
+    let frame = pair.response(Opcode::ACK, 0, 0x25, &[]);
+    pair.deliver(0, &frame);
+    pair.now = pair.now + Duration::from_micros(30);
+    for _ in 0..5 {
+        pair.deliver(0, &frame);
+    }
+    pair.pass(Duration::from_micros(30));
+    assert_eq!(pair.collect(0).len(), 1, "the wait is that of the first");
+    assert_eq!(pair.sides[0].sent(), []);
+}
+
+#[test]
+fn a_timeout_makes_ready_to_obey_the_same_nak_again() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    pair.sides[0].post(0, op, &[from]);
+    pair.sides[0].post(1, op, &[from]);
+    assert_eq!(pair.collect(0).len(), 2);
+    let nak = pair.response(Opcode::ACK, 0, 0x60, &[]);
+    for (again, resent) in [(false, 2), (false, 0), (true, 2), (false, 2), (false, 0)] {
+        if again {
+            pair.pass(TICK);
+        } else {
+            pair.deliver(0, &nak);
+        }
+        assert_eq!(pair.collect(0).len(), resent);
+    }
+}

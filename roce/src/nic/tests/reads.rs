@@ -86,3 +86,31 @@ fn acks_wait_for_the_read_responses_before_them() {
     ];
     assert_eq!(answers, want);
 }
+
+#[test]
+fn the_msn_counts_a_read_from_its_first_response_on() {
+    let mut pair = Pair::usual();
+    let (to, op) = (pair.sides[0].to(0, 600), pair.read_op(0));
+    for i in 0..2 {
+        pair.sides[0].post(i, op, &[to]);
+        pair.settle();
+    }
+    let msns: Vec<_> =
+        pair.seen.iter().filter_map(|seen| seen.ext.aeth()).map(|aeth| aeth.msn.value()).collect();
+    assert_eq!(msns, [1, 1, 2, 2], "FIRST and LAST of each");
+}
+
+#[test]
+fn a_queue_pair_in_err_answers_no_read() {
+    let mut pair = Pair::usual();
+    let (to, op) = (pair.sides[0].to(0, 600), pair.read_op(0));
+    pair.sides[0].post(1, op, &[to]);
+    let request = pair.collect(0).remove(0);
+    pair.deliver(1, &request);
+    let side = &mut pair.sides[1];
+    side.nic.modify_qp(side.qp, QpTransition::Error).unwrap();
+    for state in [PortState::Down, PortState::Active] {
+        side.nic.set_port_state(side.port, state).unwrap();
+    }
+    assert_eq!(pair.collect(1).len(), 0);
+}
