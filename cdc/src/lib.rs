@@ -15,8 +15,12 @@
 //!                                               0/2          0/6
 //! ```
 //!
-//! What it refuses to know: queue pairs, memory, whose token it is, and when
-//! to say what. It is octets and arithmetic only, and allocates nothing.
+//! [`Flow`] is one connection's sums over such messages: how much may be written
+//! or read now, and whether the peer should be told; [`Close`] is its end, as a
+//! table of states and events.
+//!
+//! What it refuses to know: queue pairs, memory and whose token it is. It is
+//! octets and arithmetic only, and allocates nothing.
 //!
 //! # Example
 //! ```
@@ -49,12 +53,16 @@
 #[cfg(test)]
 extern crate alloc;
 
+mod close;
 mod cursor;
 mod flags;
+mod flow;
 mod message;
 
+pub use close::{Close, CloseEvent, CloseState};
 pub use cursor::Cursor;
 pub use flags::{ProducerFlags, StateFlags};
+pub use flow::{CdcViolation, Flow, Heard, RingSizes};
 pub use message::CdcMessage;
 
 #[cfg(test)]

@@ -1,0 +1,333 @@
+use smolsmc_wire::{AlertToken, SeqNo};
+
+use crate::{CdcMessage, Cursor, ProducerFlags, StateFlags};
+
+/// One connection's data, as far as this side knows: how far each side has
+/// written and read, and what of that the peer has been told.
+///
+/// ```text
+///   our send ring     completed <= written <= prepared        (prepared by the application)
+///   peer's ring       peer_consumed <= written <= peer_consumed + peer ring
+///   our ring          told <= consumed <= produced <= consumed + our ring
+/// ```
+///
+/// Inside, places are octets since the start of the stream, which never wrap;
+/// on the wire they are [`Cursor`]s. No memory is known here: who calls says
+/// what was copied or posted, and is told how much may be.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    sizes: RingSizes,
+    prepared: u64,
+    written: u64,
+    completed: u64,
+    peer_consumed: u64,
+    produced: u64,
+    consumed: u64,
+    told: u64,
+    /// Of our last message.
+    seq: SeqNo,
+    /// Of the peer's last message, once there was one.
+    heard: Option<SeqNo>,
+    blocked: bool,
+    peer_blocked: bool,
+    update_requested: bool,
+    /// One past the peer's urgent octet, until it has been passed.
+    urgent: Option<u64>,
+    urgent_passed: bool,
+    peer_state: StateFlags,
+}
+
+/// The three rings of a connection, in octets; none is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingSizes {
+    /// Our own RMBE, which the peer writes.
+    pub own: u32,
+    /// The peer's RMBE, which we write.
+    pub peer: u32,
+    /// What the application's octets wait in.
+    pub send: u32,
+}
+
+/// What a message changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Octets that became readable.
+    pub readable: u32,
+    /// Octets of the peer's ring that became free.
+    pub freed: u32,
+    /// State flags that were not set before.
+    pub news: StateFlags,
+    /// The message was older than one already heard, and was ignored.
+    pub stale: bool,
+}
+
+/// A rule the peer broke; its message changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CdcViolation {
+    /// A cursor's count is not below the ring's size.
+    #[error("cursor {0} lies outside the ring")]
+    OutsideRing(Cursor),
+    /// The producer cursor is further than the peer knew space for.
+    #[error("the peer wrote over octets that were not read")]
+    Overrun,
+    /// The consumer cursor is further than we have written.
+    #[error("the peer read octets that were not written")]
+    ReadTooFar,
+    /// After a failover the peer lacks messages, and with them octets.
+    #[error("messages were lost with the old link")]
+    LostWithLink,
+}
+
+impl Flow {
+    /// A connection on which nothing was said yet.
+    #[must_use]
+    pub const fn new(sizes: RingSizes) -> Self {
+        Self::starting_at(sizes, 0, 0)
+    }
+
+    /// A connection in whose life `written` octets went out and `read` came in
+    /// before: for tests, which start just before a wrap.
+    #[must_use]
+    pub const fn starting_at(sizes: RingSizes, written: u64, read: u64) -> Self {
+        Self {
+            sizes,
+            prepared: written,
+            written,
+            completed: written,
+            peer_consumed: written,
+            produced: read,
+            consumed: read,
+            told: read,
+            seq: SeqNo(0),
+            heard: None,
+            blocked: false,
+            peer_blocked: false,
+            update_requested: false,
+            urgent: None,
+            urgent_passed: false,
+            peer_state: StateFlags::empty(),
+        }
+    }
+
+    /// The rings.
+    #[must_use]
+    pub const fn sizes(&self) -> RingSizes {
+        self.sizes
+    }
+
+    // ---- the application's side ----
+
+    /// Octets the send ring has room for.
+    #[inline]
+    #[must_use]
+    pub const fn room(&self) -> u32 {
+        // At most the ring, so it fits.
+        self.sizes.send - (self.prepared - self.completed) as u32
+    }
+
+    /// Offset in the send ring of the next octet to be prepared.
+    #[inline]
+    #[must_use]
+    pub const fn prepare_offset(&self) -> u32 {
+        (self.prepared % self.sizes.send as u64) as u32
+    }
+
+    /// `n` octets were put into the send ring; at most [`Flow::room`] count.
+    #[inline]
+    pub fn prepare(&mut self, n: u32) {
+        self.prepared += u64::from(n.min(self.room()));
+    }
+
+    /// Octets that can be read.
+    #[inline]
+    #[must_use]
+    pub const fn readable(&self) -> u32 {
+        (self.produced - self.consumed) as u32
+    }
+
+    /// Offset in our ring of the next octet to be read.
+    #[inline]
+    #[must_use]
+    pub const fn read_offset(&self) -> u32 {
+        (self.consumed % self.sizes.own as u64) as u32
+    }
+
+    /// `n` octets were read; at most [`Flow::readable`] count.
+    #[inline]
+    pub fn consume(&mut self, n: u32) {
+        self.consumed += u64::from(n.min(self.readable()));
+        if self.urgent.is_some_and(|end| self.consumed >= end) {
+            self.urgent = None;
+            self.urgent_passed = true;
+        }
+    }
+
+    // ---- our writing ----
+
+    /// Octets prepared and not yet written.
+    #[inline]
+    #[must_use]
+    pub const fn waiting(&self) -> u32 {
+        (self.prepared - self.written) as u32
+    }
+
+    /// Octets the peer's ring has room for, as far as we know.
+    #[inline]
+    #[must_use]
+    pub const fn space(&self) -> u32 {
+        self.sizes.peer - (self.written - self.peer_consumed) as u32
+    }
+
+    /// Octets that may be written now: the lesser of what waits and what there
+    /// is space for.
+    #[inline]
+    #[must_use]
+    pub const fn granted(&self) -> u32 {
+        let (waiting, space) = (self.waiting(), self.space());
+        if waiting < space { waiting } else { space }
+    }
+
+    /// Offsets of the next octet to be written: in the send ring, and in the
+    /// peer's.
+    #[inline]
+    #[must_use]
+    pub const fn write_offsets(&self) -> (u32, u32) {
+        ((self.written % self.sizes.send as u64) as u32, (self.written % self.sizes.peer as u64) as u32)
+    }
+
+    /// RDMA WRITEs of `n` octets are about to be posted; at most
+    /// [`Flow::granted`] count. B is set while as much waits as there is space
+    /// for.
+    #[inline]
+    pub fn write(&mut self, n: u32) {
+        self.blocked = self.waiting() >= self.space();
+        self.written += u64::from(n.min(self.granted()));
+    }
+
+    /// How far was written. Kept with each posted message for
+    /// [`Flow::complete`].
+    #[inline]
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// A message was acknowledged that was made when [`Flow::written`] was
+    /// `written`: all octets up to there are in the peer's memory, and their
+    /// room in the send ring is free.
+    #[inline]
+    pub fn complete(&mut self, written: u64) {
+        self.completed = self.completed.max(written.min(self.written));
+    }
+
+    /// The next message, which carries all there is to say; it must be posted
+    /// behind the WRITEs it speaks of.
+    #[inline]
+    pub fn message(&mut self, token: AlertToken, state: StateFlags) -> CdcMessage {
+        self.seq = self.seq.add(1);
+        self.told = self.consumed;
+        self.update_requested = false;
+        self.urgent_passed = false;
+        let mut producer_flags = ProducerFlags::empty();
+        producer_flags.set(ProducerFlags::WRITE_BLOCKED, self.blocked);
+        CdcMessage {
+            seq: self.seq,
+            token,
+            producer: place(self.written, self.sizes.peer),
+            consumer: place(self.consumed, self.sizes.own),
+            producer_flags,
+            state_flags: state,
+        }
+    }
+
+    /// Whether the peer should be told how far we have read (RFC 7609 §4.5.1):
+    /// it asked, or it passed an urgent octet, or it is blocked and a tenth of
+    /// the ring or all of its octets were read, or a tenth was and it knows of
+    /// no more than half of the ring.
+    #[inline]
+    #[must_use]
+    pub const fn owes_update(&self) -> bool {
+        let unsaid = self.consumed - self.told;
+        if unsaid == 0 {
+            return false;
+        }
+        let size = self.sizes.own as u64;
+        let much = unsaid >= size / 10;
+        let known_free = size - (self.produced - self.told);
+        self.update_requested
+            || self.urgent_passed
+            || (self.peer_blocked && (much || self.produced == self.consumed))
+            || (much && known_free <= size / 2)
+    }
+
+    // ---- the peer's words ----
+
+    /// Takes a message of the peer.
+    ///
+    /// # Errors
+    /// [`CdcViolation`]: the connection cannot go on.
+    #[inline]
+    pub fn hear(&mut self, message: &CdcMessage) -> Result<Heard, CdcViolation> {
+        if message.is_failover_validation() {
+            return match self.heard {
+                Some(heard) if !heard.is_before(message.seq) => Ok(Heard::default()),
+                // Nothing was ever sent, as 0 says.
+                None if message.seq == SeqNo(0) => Ok(Heard::default()),
+                _ => Err(CdcViolation::LostWithLink),
+            };
+        }
+        if self.heard.is_some_and(|heard| message.seq.is_before(heard)) {
+            return Ok(Heard { stale: true, ..Heard::default() });
+        }
+        let space = u64::from(self.sizes.own) - (self.produced - self.consumed);
+        let readable =
+            forward(self.produced, message.producer, self.sizes.own, space, CdcViolation::Overrun)?;
+        let unread = self.written - self.peer_consumed;
+        let freed =
+            forward(self.peer_consumed, message.consumer, self.sizes.peer, unread, CdcViolation::ReadTooFar)?;
+        self.heard = Some(message.seq);
+        self.produced += u64::from(readable);
+        self.peer_consumed += u64::from(freed);
+        let flags = message.producer_flags;
+        self.peer_blocked = flags.contains(ProducerFlags::WRITE_BLOCKED);
+        self.update_requested |= flags.contains(ProducerFlags::CURSOR_UPDATE_REQUESTED);
+        if flags.contains(ProducerFlags::URGENT_PRESENT) && readable > 0 {
+            self.urgent = Some(self.produced);
+        }
+        let news = message.state_flags.difference(self.peer_state);
+        self.peer_state |= message.state_flags;
+        Ok(Heard { readable, freed, news, stale: false })
+    }
+
+    /// Everything the peer ever said about the connection.
+    #[inline]
+    #[must_use]
+    pub const fn peer_state(&self) -> StateFlags {
+        self.peer_state
+    }
+
+    /// Octets out and in, over the connection's life.
+    #[must_use]
+    pub const fn totals(&self) -> (u64, u64) {
+        (self.written, self.produced)
+    }
+}
+
+fn place(position: u64, size: u32) -> Cursor {
+    Cursor::at(position, size).unwrap_or_default()
+}
+
+/// Octets from `known` forward to `said`, at most `most`. A step back is 0:
+/// Linux 6.12 rewinds to what was acknowledged after a failover, and says so.
+fn forward(known: u64, said: Cursor, size: u32, most: u64, else_: CdcViolation) -> Result<u32, CdcViolation> {
+    if !said.is_valid(size) {
+        return Err(CdcViolation::OutsideRing(said));
+    }
+    let known = place(known, size);
+    match Cursor::distance(known, said, size) {
+        Some(n) if u64::from(n) <= most => Ok(n),
+        None if Cursor::distance(said, known, size).is_some() => Ok(0),
+        _ => Err(else_),
+    }
+}
