@@ -19,8 +19,10 @@
 //! ignored; numbers without a name are kept; a message of an unknown type
 //! is kept whole ([`UnknownMessage`]).
 //!
-//! What it refuses to know: links, queue pairs, timers, who may say what when,
-//! and whether an answer fits its request. It is octets only, no machine.
+//! [`Link`] is the machine over them: who says what when. Messages and time go
+//! in, actions come out.
+//!
+//! What it refuses to know: queue pairs, memory, connections, clocks.
 //!
 //! # Example
 //! ```
@@ -53,6 +55,7 @@ mod confirm_rkey;
 mod delete_link;
 mod delete_rkey;
 mod header;
+mod link;
 mod message;
 mod rkey;
 mod test_link;
@@ -64,6 +67,7 @@ pub use confirm_rkey::{ConfirmRkey, ConfirmRkeyContinuation};
 pub use delete_link::{DeleteLink, DeleteReason};
 pub use delete_rkey::DeleteRkey;
 pub use header::{HostOrder, MAX_LEN, MIN_LEN, Opcode, Version};
+pub use link::{DownReason, Link, LinkAction, LinkState, MAX_PEER_RKEYS, MAX_RKEY_REQUESTS, Role, Timers};
 pub use message::{Body, Message};
 pub use rkey::{LinkRkey, Others, RkeyMapping};
 pub use test_link::TestLink;
