@@ -27,8 +27,9 @@
 //! [`Header::parse`], takes the rest and no octet more (the next one belongs to
 //! the application), and hands the whole to [`Message::parse`].
 //!
-//! What this room refuses to know: whose turn it is, what a value is worth, how
-//! long to wait, and how to answer. It turns octets into values and back.
+//! It turns octets into values and back, and [`Offer`] says what two hosts can
+//! agree on. What this room refuses to know: whose turn it is, how long to wait,
+//! and what a device, a link group or memory is.
 //!
 //! # Example
 //! ```
@@ -57,6 +58,7 @@ mod eid;
 mod first_contact;
 mod header;
 mod message;
+mod negotiation;
 pub mod option;
 mod proposal;
 mod terms;
@@ -68,6 +70,7 @@ pub use eid::{Eid, EidError};
 pub use first_contact::{FirstContact, HostName, HostNameError, Os};
 pub use header::{Eyecatcher, Header, MAX_MESSAGE_LEN, MessageType, PathTypes, TRAILER_LEN, Version};
 pub use message::Message;
+pub use negotiation::{Choice, FEATURE_MASK, MIN_CONNS, Offer, RELEASE};
 pub use option::{AppendError, SmcOption, SynKind};
 pub use proposal::{
     IpArea, Ipv6Prefix, IsmGid, Locator, Proposal, ProposalV1, ProposalV2, Sender, SmcdV2Extension,
