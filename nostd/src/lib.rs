@@ -40,5 +40,19 @@ pub extern "C" fn smolsmc_rooms(octet: u8) -> usize {
     parsed += usize::from(smolsmc_llc::Message::parse(&octets).is_ok());
     parsed += usize::from(smolsmc_cdc::CdcMessage::parse(&octets).is_ok());
     parsed += usize::from(smolsmc_roce::packet::Bth::parse(&octets).is_ok());
+    parsed += smolsmc_rmb::Writes::plan(0, 64, 0, 64, u32::from(octet)).as_slice().len();
+    parsed += usize::from(smolsmc_stack::Stack::new(smolsmc_stack::Config::new([octet; 32]), nic(octet), now()).is_ok());
+    parsed += usize::from(smolsmc::soft(smolsmc::Config::new([octet; 32]), now()).is_ok());
     parsed
+}
+
+fn nic(octet: u8) -> smolsmc::SoftNic {
+    match smolsmc::SoftNic::new(&smolsmc_roce::nic::Config::new([octet; 32])) {
+        Ok(nic) => nic,
+        Err(_) => panic!("a NIC without devices"),
+    }
+}
+
+const fn now() -> smolsmc::Instant {
+    smolsmc::Instant::ZERO
 }

@@ -7,5 +7,6 @@ mod captures;
 mod corpus;
 mod nic;
 mod replay;
+mod stack;
 mod tidy;
 mod violations;

@@ -13,6 +13,7 @@
 
 mod cable;
 mod faults;
+mod lan;
 mod random;
 mod rig;
 mod soft;
@@ -20,6 +21,7 @@ pub mod workload;
 mod world;
 
 pub use faults::{Burst, Faults, Rate};
+pub use lan::{Lan, address_of, host_config};
 pub use random::Random;
 pub use rig::{Controlled, SimRig};
 pub use soft::{SOFT_DEVICES, address_vector, careless_nic, port_of, soft_nic};

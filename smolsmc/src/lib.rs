@@ -1,0 +1,78 @@
+//! SMC-R in user space: TCP applications get RDMA speed behind a socket
+//! interface, and plain TCP on the same socket where the peer has none.
+//!
+//! This crate is the front door: it re-exports what an embedder needs, and
+//! [`soft`] makes a stack on a NIC in software, which needs nothing but a
+//! network device and a clock.
+//!
+//! ```
+//! use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+//! use smolsmc::{Config, Eid, Instant, ListenOptions, Mac, PortConfig};
+//!
+//! let mut config = Config::new([7; 32]); // 32 octets of real randomness, outside of examples
+//! config.eids.push(Eid::from_ascii("EXAMPLE")?);
+//! let mut port = PortConfig::new(Mac([2, 0, 0, 0, 0, 1]), 1500);
+//! port.addresses.push((IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)), 24));
+//! config.ports.push(port);
+//!
+//! let mut stack = smolsmc::soft(config, Instant::ZERO)?;
+//! let listener = stack.listen(SocketAddr::from(([0, 0, 0, 0], 5000)), ListenOptions::USUAL)?;
+//! assert!(stack.accept(listener).is_none());
+//! // stack.poll(now, &mut [device]) moves everything forward.
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use core::net::IpAddr;
+
+pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
+pub use smolsmc_roce::nic::SoftNic;
+pub use smolsmc_stack::{
+    Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, Limits, ListenError,
+    ListenOptions, ListenerHandle, NoSuchSocket, PollOutcome, PortConfig, Readiness, RecvError, Role,
+    SendError, Socket, SocketHandle, SocketOptions, Stack, Timers, Transport, Wakeup,
+};
+pub use smolsmc_verbs::{Provider, RdmaPort};
+pub use smolsmc_wire::{Duration, Instant, LinkNumber, Mac, RmbeSize};
+
+use smolsmc_roce::nic;
+use smolsmc_verbs::{DeviceId, GidEntry, GidKind, PortNumber};
+use smolsmc_wire::Gid;
+
+/// Why [`soft`] made no stack. Our caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SoftError {
+    /// The stack's configuration.
+    #[error("{0}")]
+    Stack(#[from] ConfigError),
+    /// What follows from it for the NIC.
+    #[error("the NIC in software: {0}")]
+    Nic(#[from] nic::ConfigError),
+}
+
+/// A stack on a NIC in software with one device per port of `config`, whose
+/// GIDs are the port's addresses.
+///
+/// # Errors
+/// [`SoftError`].
+pub fn soft(mut config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftError> {
+    let mut nic = nic::Config::new(config.entropy);
+    for (port, number) in config.ports.iter_mut().zip(0..) {
+        let mut rdma = nic::PortConfig::new(port.mac, port.ethernet_mtu);
+        for &(address, _) in &port.addresses {
+            let gid = match address {
+                IpAddr::V4(address) => Gid::from_ipv4(address.octets()),
+                IpAddr::V6(address) => Gid(address.octets()),
+            };
+            rdma.gids.push(GidEntry { gid, kind: GidKind::RoCEv2, vlan: None });
+        }
+        nic.devices.push(nic::DeviceConfig::new(alloc::vec![rdma]));
+        port.rdma = Some(RdmaPort { device: DeviceId(number), port: PortNumber(1) });
+    }
+    Ok(Stack::new(config, SoftNic::new(&nic)?, now)?)
+}

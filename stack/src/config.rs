@@ -1,0 +1,216 @@
+//! What a stack is made from, and every limit it has.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use smolsmc_clc::{Eid, HostName};
+use smolsmc_llc as llc;
+use smolsmc_verbs::RdmaPort;
+use smolsmc_wire::{Duration, Mac, RmbeSize};
+
+use crate::error::ConfigError;
+
+/// Everything a stack is made from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the instance id, PSNs, tokens, TCP sequence numbers and ephemeral
+    /// ports come from. Use 32 octets of the system's randomness, except in
+    /// simulations.
+    pub entropy: [u8; 32],
+    /// Its Ethernet ports; `poll` is lent their devices in this order.
+    pub ports: Vec<PortConfig>,
+    /// Whether SMC is offered and answered at all; else all is plain TCP and no
+    /// SYN carries the option.
+    pub smc: bool,
+    /// Enterprise ids, the preferred one first, at most eight. Without one, no
+    /// connection becomes SMC-Rv2.
+    pub eids: Vec<Eid>,
+    /// This host's name, told to peers on first contact.
+    pub host_name: HostName,
+    /// Connections a link group may carry: 16 to 255.
+    pub max_conns: u8,
+    /// Links a client proposes for a link group, 1 or 2. With 2 a peer's ADD
+    /// LINK is waited for, and rejected: one link is all there is yet.
+    pub max_links: u8,
+    /// Size of RMBs, unless a socket says otherwise.
+    pub rmb_size: RmbeSize,
+    /// Size of send rings, unless a socket says otherwise.
+    pub send_size: RmbeSize,
+    /// How long is waited for what.
+    pub timers: Timers,
+    /// How much there can be of everything.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A stack without ports and enterprise ids.
+    #[must_use]
+    pub const fn new(entropy: [u8; 32]) -> Self {
+        Self {
+            entropy,
+            ports: Vec::new(),
+            smc: true,
+            eids: Vec::new(),
+            host_name: HostName::NONE,
+            max_conns: 255,
+            max_links: 1,
+            rmb_size: RmbeSize::KIB_64,
+            send_size: RmbeSize::KIB_64,
+            timers: Timers::USUAL,
+            limits: Limits::USUAL,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.ports.is_empty() || self.ports.len() > MAX_PORTS {
+            return Err(ConfigError::Ports(self.ports.len()));
+        }
+        if self.eids.len() > smolsmc_clc::V2Extension::MAX_EIDS {
+            return Err(ConfigError::Eids(self.eids.len()));
+        }
+        if !(1..=2).contains(&self.max_links) {
+            return Err(ConfigError::MaxLinks(self.max_links));
+        }
+        if self.max_conns < smolsmc_clc::MIN_CONNS {
+            return Err(ConfigError::MaxConns(self.max_conns));
+        }
+        if self.limits.tcp_buffer < MIN_TCP_BUFFER {
+            return Err(ConfigError::TcpBuffer(self.limits.tcp_buffer));
+        }
+        self.ports.iter().try_for_each(PortConfig::check)
+    }
+}
+
+/// Ports at most.
+pub const MAX_PORTS: usize = 8;
+
+/// Octets of a TCP buffer at least: the longest CLC messages must fit.
+pub const MIN_TCP_BUFFER: usize = 16 * 1024;
+
+/// One Ethernet port.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PortConfig {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Octets an Ethernet frame carries on it: 1500 as a rule.
+    pub ethernet_mtu: u16,
+    /// Its addresses, each with its prefix length; at most two.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The router for what lies beyond the prefixes.
+    pub gateway: Option<Ipv4Addr>,
+    /// The provider's port on the same cable; without one all is TCP here.
+    pub rdma: Option<RdmaPort>,
+}
+
+impl PortConfig {
+    /// A port without addresses.
+    #[must_use]
+    pub const fn new(mac: Mac, ethernet_mtu: u16) -> Self {
+        Self { mac, ethernet_mtu, addresses: Vec::new(), gateway: None, rdma: None }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Mac([first, ..]) = self.mac;
+        if first & 1 != 0 || self.mac == Mac::default() {
+            return Err(ConfigError::Mac(self.mac));
+        }
+        if self.ethernet_mtu < 576 {
+            return Err(ConfigError::EthernetMtu(self.ethernet_mtu));
+        }
+        if self.addresses.len() > smoltcp::config::IFACE_MAX_ADDR_COUNT {
+            return Err(ConfigError::Addresses(self.addresses.len()));
+        }
+        for &(address, prefix) in &self.addresses {
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            if prefix > most || address.is_multicast() || address.is_unspecified() {
+                return Err(ConfigError::Address(address, prefix));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long is waited for what. Those of [`Timers::USUAL`] are Linux 6.12's,
+/// where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timers {
+    /// For the TCP handshake, and for TCP to acknowledge anything.
+    pub tcp: Duration,
+    /// For each CLC message.
+    pub clc: Duration,
+    /// A client with two links negotiated waits so long for ADD LINK.
+    pub add_link: Duration,
+    /// For a peer to answer our C or A; Linux waits for ever.
+    pub close: Duration,
+    /// An idle group we serve lives so long.
+    pub idle_server: Duration,
+    /// An idle group we are the client of.
+    pub idle_client: Duration,
+    /// How long a queue pair answers on after its group has ended, so that the
+    /// peer's last words are acknowledged.
+    pub linger: Duration,
+    /// Those of each link.
+    pub link: llc::Timers,
+}
+
+impl Timers {
+    /// As Linux has them.
+    pub const USUAL: Self = Self {
+        tcp: Duration::from_secs(20),
+        clc: Duration::from_secs(6),
+        add_link: Duration::from_secs(3),
+        close: Duration::from_secs(60),
+        idle_server: Duration::from_secs(600),
+        idle_client: Duration::from_secs(610),
+        linger: Duration::from_secs(2),
+        link: llc::Timers::LINUX,
+    };
+}
+
+/// How much there can be of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections, those that are being made or ended included.
+    pub connections: usize,
+    /// Connections in their TCP or CLC handshake that peers began.
+    pub handshakes: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Link groups.
+    pub groups: usize,
+    /// Octets of rings in one link group.
+    pub group_octets: u64,
+    /// Octets of each TCP buffer, two a connection: at least 16 KiB.
+    pub tcp_buffer: usize,
+    /// Receives posted on each link.
+    pub receives: u32,
+    /// Messages of a link that may be unacknowledged.
+    pub messages: u32,
+    /// Octets a connection writes before another one's turn.
+    pub write_turn: u32,
+    /// Frames taken from a port, and given to it, in one `poll`.
+    pub frames: usize,
+    /// Completions taken in one `poll`.
+    pub completions: usize,
+}
+
+impl Limits {
+    /// For a host of some hundred connections.
+    pub const USUAL: Self = Self {
+        connections: 4096,
+        handshakes: 256,
+        listeners: 64,
+        groups: 64,
+        group_octets: 256 << 20,
+        tcp_buffer: 64 * 1024,
+        receives: 128,
+        messages: 16,
+        write_turn: 64 * 1024,
+        frames: 256,
+        completions: 256,
+    };
+}

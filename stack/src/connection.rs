@@ -1,0 +1,207 @@
+//! One connection: its TCP end, and what has become of it.
+
+use core::net::SocketAddr;
+
+use smolsmc_cdc::{CdcMessage, CdcViolation, Close, CloseEvent, CloseState, Flow, StateFlags};
+use smolsmc_clc::{Choice, Proposal};
+use smolsmc_llc::Role;
+use smolsmc_rmb::Ring;
+use smolsmc_wire::{AlertToken, Instant, Mac, Rkey};
+
+use crate::deadlines::Deadline;
+use crate::error::ConnectionError;
+use crate::group::GroupKey;
+use crate::handle::ListenerHandle;
+use crate::options::SocketOptions;
+use crate::port::Tuple;
+use crate::tcp::Tcp;
+use crate::transport::{Fallback, Transport};
+
+pub(crate) struct Connection {
+    pub(crate) tuple: Tuple,
+    pub(crate) role: Role,
+    pub(crate) tcp: Tcp,
+    /// Where the peer's TCP comes from: also the next hop toward its GID.
+    pub(crate) peer_mac: Mac,
+    /// Whether our SYN or SYN-ACK carries the option.
+    pub(crate) our_option: bool,
+    /// Whether the peer's did.
+    pub(crate) peer_option: bool,
+    pub(crate) options: SocketOptions,
+    /// Until it has been accepted.
+    pub(crate) listener: Option<ListenerHandle>,
+    pub(crate) phase: Phase,
+    /// Of the phase; TCP has its own.
+    pub(crate) phase_until: Option<Instant>,
+    pub(crate) deadline: Deadline,
+    /// It stands in the queue of those to be served.
+    pub(crate) is_dirty: bool,
+    /// The application has no handle any more.
+    pub(crate) is_released: bool,
+}
+
+/// What a connection is, from the SYN on.
+pub(crate) enum Phase {
+    /// The TCP handshake.
+    Opening,
+    /// The CLC handshake, and what LLC does in between.
+    Rendezvous(Rendezvous),
+    /// SMC-R.
+    Smc(Smc),
+    /// Plain TCP.
+    Tcp(Fallback),
+    /// Ended, and the application has not taken notice yet.
+    Over(ConnectionError),
+}
+
+/// Whose word is waited for.
+pub(crate) enum Rendezvous {
+    /// Server: the client's Proposal.
+    Proposal,
+    /// Server: another connection is just making the group with this peer.
+    Group(Proposal),
+    /// Client: the server's Accept.
+    Accept {
+        /// Our GID, by its index, as proposed.
+        gid_index: u16,
+    },
+    /// Either: the answer to CONFIRM RKEY; then Accept or Confirm is said.
+    Rkey(Half),
+    /// Server: the client's Confirm.
+    Confirm(Half),
+    /// Either: the first link's CONFIRM LINK.
+    Link(Half),
+    /// Client: ADD LINK, which will be rejected.
+    AddLink(Half),
+}
+
+/// A connection's part of a link group, while both sides still may decline.
+pub(crate) struct Half {
+    pub(crate) group: GroupKey,
+    pub(crate) rmb: Ring,
+    pub(crate) send: Ring,
+    pub(crate) token: AlertToken,
+    pub(crate) first_contact: bool,
+    /// Server: what was chosen.
+    pub(crate) choice: Option<Choice>,
+    /// Once the peer has told.
+    pub(crate) peer: Option<PeerRing>,
+    /// What became of our CONFIRM RKEY.
+    pub(crate) rkey_confirmed: Option<bool>,
+    /// What the peer said on the link before its CLC message arrived.
+    pub(crate) early: Option<CdcMessage>,
+}
+
+impl Half {
+    /// Keeps the newest state; flags stay set.
+    pub(crate) fn hear_early(&mut self, message: CdcMessage) {
+        let older = self.early.take();
+        let newest = older.filter(|older| message.seq.is_before(older.seq)).unwrap_or(message);
+        let flags = older.map_or(StateFlags::empty(), |older| older.state_flags) | message.state_flags;
+        self.early = Some(CdcMessage { state_flags: flags, ..newest });
+    }
+}
+
+/// The peer's ring, as a WRITE must name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerRing {
+    pub(crate) rkey: Rkey,
+    pub(crate) address: u64,
+    pub(crate) size: u32,
+    pub(crate) token: AlertToken,
+}
+
+/// A connection over SMC-R.
+pub(crate) struct Smc {
+    pub(crate) group: GroupKey,
+    pub(crate) transport: Transport,
+    pub(crate) rmb: Ring,
+    pub(crate) send: Ring,
+    pub(crate) token: AlertToken,
+    pub(crate) peer: PeerRing,
+    pub(crate) flow: Flow,
+    pub(crate) close: Close,
+    /// State flags in our last message.
+    pub(crate) said: StateFlags,
+    /// Messages of ours that are not acknowledged.
+    pub(crate) in_flight: u32,
+    /// It stands in its link's queue.
+    pub(crate) is_queued: bool,
+    /// The link is gone: nothing can be said any more.
+    pub(crate) is_lost: bool,
+    /// Why it ends, if not by both sides' wish. What arrived can still be read.
+    pub(crate) error: Option<ConnectionError>,
+    /// The peer's messages make no sense any more.
+    pub(crate) misbehaved: Option<CdcViolation>,
+}
+
+impl Smc {
+    /// The flags that can be said now: D and C only behind the last octet, unless
+    /// nobody will read it any more.
+    pub(crate) fn sayable(&self) -> StateFlags {
+        let said = self.close.said();
+        let drained = self.flow.waiting() == 0 || !self.may_write();
+        if drained || said.contains(StateFlags::ABNORMAL_CLOSE) { said } else { self.said }
+    }
+
+    /// Whether octets are still written: neither side has closed or aborted for
+    /// good, but for a close of ours that waits for the last ones.
+    fn may_write(&self) -> bool {
+        let c_or_a = StateFlags::CLOSED.union(StateFlags::ABNORMAL_CLOSE);
+        !self.close.said().contains(StateFlags::ABNORMAL_CLOSE) && !self.flow.peer_state().intersects(c_or_a)
+    }
+
+    /// Octets that may be written now.
+    pub(crate) fn may_grant(&self) -> u32 {
+        if self.may_write() { self.flow.granted() } else { 0 }
+    }
+
+    /// Whether a message has to be sent: for octets, for a cursor, for a flag.
+    pub(crate) fn has_something_to_say(&self) -> bool {
+        if self.is_lost || self.said.contains(StateFlags::ABNORMAL_CLOSE) {
+            return false;
+        }
+        self.may_grant() > 0
+            || self.sayable() != self.said
+            || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())
+    }
+
+    /// Nothing more will be said or heard, and nothing of ours is on its way.
+    pub(crate) fn is_done(&self) -> bool {
+        let ended = self.close.state() == CloseState::Closed && self.sayable() == self.said;
+        (ended || self.is_lost) && self.in_flight == 0
+    }
+
+    pub(crate) fn fail(&mut self, error: ConnectionError) {
+        self.close.step(CloseEvent::LinkLost);
+        self.is_lost = true;
+        self.error.get_or_insert(error);
+    }
+}
+
+impl Connection {
+    /// The link group it is in.
+    pub(crate) const fn group(&self) -> Option<GroupKey> {
+        match &self.phase {
+            Phase::Smc(smc) => Some(smc.group),
+            Phase::Rendezvous(
+                Rendezvous::Rkey(half)
+                | Rendezvous::Confirm(half)
+                | Rendezvous::Link(half)
+                | Rendezvous::AddLink(half),
+            ) => Some(half.group),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.tuple.local
+    }
+
+    /// Whether it is new, so that a SYN of ours carries the option.
+    pub(crate) const fn puts_option(&self) -> bool {
+        self.our_option
+            && matches!(self.phase, Phase::Opening)
+            && (matches!(self.role, Role::Client) || self.peer_option)
+    }
+}

@@ -1,0 +1,126 @@
+//! Whose a frame is: RDMA's, a connection's, a listener's, or nobody's.
+
+use smolsmc_clc::SynKind;
+use smolsmc_llc::Role;
+use smolsmc_verbs::{FrameEngine, Provider};
+use smoltcp::iface::SocketSet;
+use smoltcp::socket::tcp::State;
+
+use crate::connection::Phase;
+use crate::handle::SocketHandle;
+use crate::port::{Port, Segment, ToTcp, Tuple, is_stray_roce};
+use crate::shared::{Connections, Shared};
+
+impl<P: Provider> Shared<P> {
+    /// A frame has come on port `index`.
+    #[inline]
+    pub(crate) fn frame(
+        &mut self,
+        connections: &mut Connections,
+        nobody: &mut SocketSet<'static>,
+        index: usize,
+        port: &mut Port,
+        frame: &[u8],
+        to_tcp: ToTcp<'_>,
+    ) {
+        if let Some(rdma) = port.rdma
+            && let Some(engine) = self.provider.frames()
+            && engine.claims(rdma, frame)
+        {
+            return engine.take(self.now, rdma, frame);
+        }
+        match Segment::of(frame) {
+            Some(segment) if port.has_address(segment.to.ip()) => {
+                self.segment(connections, nobody, index, port, &segment, to_tcp);
+            }
+            // To a GID that is not ours, or no more: as Linux, say nothing.
+            None if is_stray_roce(frame) => {}
+            _ => {
+                to_tcp(port, nobody);
+                self.neighbour_perhaps(connections);
+            }
+        }
+    }
+
+    fn segment(
+        &mut self,
+        connections: &mut Connections,
+        nobody: &mut SocketSet<'static>,
+        index: usize,
+        port: &mut Port,
+        segment: &Segment,
+        to_tcp: ToTcp<'_>,
+    ) {
+        let tuple = Tuple { port: index, local: segment.to, remote: segment.from };
+        let known = self.by_tuple.get(&tuple).copied();
+        let handle = match (known, segment.kind) {
+            (Some(handle), _) => handle,
+            (None, SynKind::Syn) if self.listeners.values().any(|listener| listener.takes(segment.to)) => {
+                match self.knock(connections, tuple) {
+                    Some(handle) => handle,
+                    // No room: dropped, and the client tries again.
+                    None => return,
+                }
+            }
+            // smoltcp answers with RST.
+            _ => return to_tcp(port, nobody),
+        };
+        let Some(connection) = connections.get_mut(handle) else { return };
+        if matches!(connection.phase, Phase::Opening) {
+            connection.peer_mac = segment.from_mac;
+            connection.peer_option |= segment.option;
+        }
+        to_tcp(port, &mut connection.tcp.set);
+        if matches!(connection.phase, Phase::Tcp(_)) {
+            self.readiness_changed = true;
+        }
+        if connection.tcp.state() == State::Listen {
+            // The SYN was none after all: a wrong checksum, say.
+            self.handshakes -= 1;
+            if let Some(listener) = connection.listener.and_then(|listener| self.listeners.get_mut(listener))
+            {
+                listener.opening -= 1;
+            }
+            self.by_tuple.remove(&tuple);
+            connections.remove(handle);
+            return;
+        }
+        self.touch(handle, connection);
+    }
+
+    /// A SYN for a listener: a connection for it, if there is room.
+    fn knock(&mut self, connections: &mut Connections, tuple: Tuple) -> Option<SocketHandle> {
+        let limits = &self.config.limits;
+        if connections.len() >= limits.connections || self.handshakes >= limits.handshakes {
+            return None;
+        }
+        let takes = |(_, listener): &(_, &crate::listener::Listener)| listener.takes(tuple.local);
+        let (key, listener) = self.listeners.iter().find(takes)?;
+        if !listener.has_room() {
+            return None;
+        }
+        let options = listener.options.socket;
+        let mut connection = self.new_connection(tuple, Role::Server, options, Some(key));
+        if !connection.tcp.listen(tuple.local) {
+            return None;
+        }
+        self.listeners.get_mut(key)?.opening += 1;
+        self.handshakes += 1;
+        let handle = connections.insert(connection);
+        self.by_tuple.insert(tuple, handle);
+        Some(handle)
+    }
+
+    /// A frame that is no TCP may tell a neighbour's address: SYNs that wait for
+    /// it can go.
+    fn neighbour_perhaps(&mut self, connections: &mut Connections) {
+        for _ in 0..self.opening.len() {
+            let Some(handle) = self.opening.pop_front() else { break };
+            let Some(connection) = connections.get_mut(handle) else { continue };
+            if matches!(connection.phase, Phase::Opening) {
+                self.touch(handle, connection);
+                self.opening.push_back(handle);
+            }
+        }
+    }
+}

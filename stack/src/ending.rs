@@ -1,0 +1,73 @@
+//! The end of a connection: what it still has to say, what it gives back, and
+//! when it is gone.
+
+use smolsmc_cdc::{CloseEvent, StateFlags};
+use smolsmc_verbs::Provider;
+
+use crate::connection::{Connection, Phase};
+use crate::error::ConnectionError;
+use crate::group::GroupKey;
+use crate::handle::SocketHandle;
+use crate::shared::Shared;
+
+impl<P: Provider> Shared<P> {
+    /// Takes a connection that nobody holds any more toward its end.
+    pub(crate) fn look_after(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        if !connection.is_released {
+            return;
+        }
+        let past = connection.phase_until.is_some_and(|until| self.now >= until);
+        match &mut connection.phase {
+            Phase::Smc(smc) if smc.is_done() => self.give_back(connection),
+            Phase::Smc(smc) if past => {
+                // The first time the peer is told; the second time is the end.
+                if smc.close.said().contains(StateFlags::ABNORMAL_CLOSE) {
+                    smc.fail(ConnectionError::CloseTimeout);
+                } else {
+                    smc.close.step(CloseEvent::Abort);
+                }
+                connection.phase_until = Some(self.now + self.config.timers.linger);
+                self.queue(handle, connection);
+                self.touch(handle, connection);
+            }
+            Phase::Tcp(_) | Phase::Over(_) if past => connection.tcp.abort(),
+            Phase::Over(_) => connection.tcp.close(),
+            _ => {}
+        }
+    }
+
+    /// SMC-R has ended here: its rings and its token go back, and TCP closes.
+    fn give_back(&mut self, connection: &mut Connection) {
+        let over = Phase::Over(ConnectionError::AbortedHere);
+        let Phase::Smc(smc) = core::mem::replace(&mut connection.phase, over) else { return };
+        let c_or_a = StateFlags::CLOSED.union(StateFlags::ABNORMAL_CLOSE);
+        // Then the peer's last WRITE came before, on the same queue pair.
+        let clean = smc.flow.peer_state().intersects(c_or_a) && smc.misbehaved.is_none();
+        self.release(smc.group, smc.token, smc.rmb, smc.send, clean);
+        connection.phase_until = Some(self.now + self.config.timers.tcp);
+        if smc.error.is_some() {
+            connection.tcp.abort();
+        } else {
+            connection.tcp.close();
+        }
+        self.end_empty_group(smc.group);
+    }
+
+    /// Whether nothing is left of a connection that nobody holds.
+    pub(crate) fn is_gone(&self, connection: &Connection) -> bool {
+        let ended = matches!(connection.phase, Phase::Over(_) | Phase::Tcp(_));
+        connection.is_released && ended && connection.tcp.is_over() && connection.tcp.is_quiet()
+    }
+
+    /// A group whose queue pair is gone ends with its last connection.
+    pub(crate) fn end_empty_group(&mut self, key: GroupKey) {
+        let Self { groups, provider, by_qp, .. } = self;
+        let Some(group) = groups.get_mut(key) else { return };
+        if group.connections == 0 && !by_qp.contains_key(&group.link.qp) {
+            group.pool.clear(provider);
+            // A device that is gone may refuse; its objects are gone with it.
+            let _ = provider.dealloc_pd(group.link.pd);
+            groups.remove(key);
+        }
+    }
+}

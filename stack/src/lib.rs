@@ -1,0 +1,61 @@
+//! SMC-R as a value: TCP with the SMC option, CLC, LLC, CDC and RDMA behind one
+//! [`Stack::poll`], without a socket, a thread or a clock of its own.
+//!
+//! ```text
+//!   application --- Socket ------------------------.
+//!                                                  v
+//!   devices --- port ---> demux ---> tcp ---> rendezvous ---> connection
+//!                 |        (SYN)                  |            |     ^
+//!                 v                               v            v     |
+//!              provider <---------------------- group: link  transmit, completions
+//! ```
+//!
+//! Frames of the RDMA port go to the provider, if it is a NIC in software; all
+//! others to smoltcp, one socket in a set of its own per connection. Both SYNs
+//! with the option lead to the rendezvous, and from there to SMC-R or, with a
+//! reason, to TCP on the same handle. A connection's octets wait in its send
+//! ring until RDMA WRITEs have taken them to the peer's RMB and a CDC message
+//! behind them has been acknowledged.
+//!
+//! The owner of a stack decides how to wait: it calls `poll` in a loop, or arms
+//! ([`Stack::arm`]) and sleeps until a frame, a notification, or
+//! [`Stack::poll_at`].
+//!
+//! What is not here yet: more than one link in a group, urgent octets, VLANs.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod completions;
+mod config;
+mod connection;
+mod deadlines;
+mod demux;
+mod draws;
+mod ending;
+mod error;
+mod group;
+mod handle;
+mod listener;
+mod options;
+mod port;
+mod rendezvous;
+mod shared;
+mod socket;
+mod stack;
+mod tcp;
+mod transmit;
+mod transport;
+
+pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
+pub use error::{
+    ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
+};
+pub use handle::{ListenerHandle, SocketHandle};
+pub use options::{ListenOptions, SocketOptions};
+pub use smolsmc_llc::Role;
+pub use socket::{Readiness, Socket};
+pub use stack::{PollOutcome, Stack, Wakeup};
+pub use transport::{Fallback, GroupNumber, Transport};

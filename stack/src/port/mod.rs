@@ -1,0 +1,150 @@
+//! Ethernet ports: whose a frame is, and how smoltcp sees it.
+
+mod carrier;
+mod segment;
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use smolsmc_verbs::{FrameEngine, RdmaPort};
+use smolsmc_wire::{Instant, Mac};
+use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::phy::{Device, RxToken, TxToken};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
+
+pub(crate) use carrier::{Inlet, Outlet};
+pub(crate) use segment::{Segment, is_stray_roce};
+
+use crate::config::PortConfig;
+
+/// One port: an interface of smoltcp, and the RDMA port on the same cable.
+pub(crate) struct Port {
+    pub(crate) iface: Interface,
+    pub(crate) mtu: u16,
+    pub(crate) rdma: Option<RdmaPort>,
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+    pub(crate) has_gateway: bool,
+}
+
+/// Lets smoltcp look at the frame that has just come, with these sockets.
+pub(crate) type ToTcp<'a> = &'a mut dyn FnMut(&mut Port, &mut SocketSet<'static>);
+
+/// The four numbers that name a TCP connection, from our side, and the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tuple {
+    pub(crate) port: usize,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+impl Port {
+    pub(crate) fn new(config: &PortConfig, seed: u64, now: Instant) -> Self {
+        let Mac(mac) = config.mac;
+        let address = HardwareAddress::Ethernet(EthernetAddress(mac));
+        let mut iface_config = smoltcp::iface::Config::new(address);
+        iface_config.random_seed = seed;
+        let mut iface = Interface::new(iface_config, &mut Inlet::nothing(config.ethernet_mtu), moment(now));
+        iface.update_ip_addrs(|addresses| {
+            for &(address, prefix) in &config.addresses {
+                // `Config::check` has counted them.
+                let _ = addresses.push(IpCidr::new(address.into(), prefix));
+            }
+        });
+        if let Some(gateway) = config.gateway {
+            let _ = iface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        Self {
+            iface,
+            mtu: config.ethernet_mtu,
+            rdma: config.rdma,
+            addresses: config.addresses.clone(),
+            has_gateway: config.gateway.is_some(),
+        }
+    }
+
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|&(own, _)| own == address)
+    }
+
+    /// Our address on the subnet of `other`.
+    pub(crate) fn neighbour_of(&self, other: IpAddr) -> Option<IpAddr> {
+        let on_link =
+            |&&(own, prefix): &&(IpAddr, u8)| IpCidr::new(own.into(), prefix).contains_addr(&other.into());
+        self.addresses.iter().find(on_link).map(|&(own, _)| own)
+    }
+
+    /// The address that packets to `other` come from, if any lead there.
+    pub(crate) fn source_for(&self, other: IpAddr) -> Option<IpAddr> {
+        let routed = || {
+            let same_kind = |&&(own, _): &&(IpAddr, u8)| own.is_ipv4() == other.is_ipv4();
+            let own = self.addresses.iter().find(same_kind).map(|&(own, _)| own);
+            own.filter(|own| own.is_ipv4() && self.has_gateway)
+        };
+        self.neighbour_of(other).or_else(routed)
+    }
+
+    /// Takes the next frame of the device, if there is one. `whose` says what
+    /// becomes of it, and may hand it to a set of TCP sockets.
+    #[inline]
+    pub(crate) fn frame_in<D: Device>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        whose: impl FnOnce(&mut Self, &[u8], ToTcp<'_>),
+    ) -> bool {
+        let Some((rx, tx)) = device.receive(moment(now)) else { return false };
+        let mtu = self.mtu;
+        rx.consume(|frame| {
+            let mut tx = Some(tx);
+            whose(self, frame, &mut |port, set| {
+                let mut inlet = Inlet::new(frame, tx.take(), mtu);
+                port.iface.poll_ingress_single(moment(now), &mut inlet, set);
+            });
+        });
+        true
+    }
+
+    /// Lets a connection's TCP send what it has, up to `frames_max`; whether it
+    /// may have more.
+    pub(crate) fn tcp_out<D: Device>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        set: &mut SocketSet<'static>,
+        with_option: bool,
+        frames_max: usize,
+    ) -> bool {
+        let mut outlet = Outlet::new(device, self.mtu, with_option, frames_max);
+        while !outlet.is_shut() {
+            if self.iface.poll_egress(moment(now), &mut outlet, set) == smoltcp::iface::PollResult::None {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives the engine's next frame to the device.
+    pub(crate) fn frame_out<D: Device, E: FrameEngine>(
+        &self,
+        now: Instant,
+        device: &mut D,
+        engine: &mut E,
+    ) -> bool {
+        let Some(rdma) = self.rdma else { return false };
+        let Some(len) = engine.next_len(now, rdma) else { return false };
+        let Some(tx) = device.transmit(moment(now)) else { return false };
+        tx.consume(len, |out| engine.emit(now, rdma, out));
+        true
+    }
+
+    /// When a connection's TCP wants to be polled.
+    pub(crate) fn tcp_due(&mut self, now: Instant, set: &SocketSet<'static>) -> Option<Instant> {
+        let due = self.iface.poll_at(moment(now), set)?;
+        Some(Instant::from_micros(u64::try_from(due.total_micros()).unwrap_or(0)))
+    }
+}
+
+/// The same moment in smoltcp's terms.
+pub(crate) fn moment(now: Instant) -> smoltcp::time::Instant {
+    smoltcp::time::Instant::from_micros(i64::try_from(now.micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,227 @@
+//! The client: Proposal, Confirm, and its look at the Accept in between.
+
+use alloc::vec;
+
+use smolsmc_clc::{
+    Accept, AcceptV2, Agreement, AgreementV2, ConfirmFirstContact, Decline, Diagnosis, Message, Proposal,
+    Sender, Version,
+};
+use smolsmc_llc::Role;
+use smolsmc_verbs::Provider;
+use smolsmc_wire::{Gid, MtuCode};
+
+use super::{Next, Step, peer_end, say, take_half};
+use crate::connection::{Connection, Half, Rendezvous};
+use crate::deadlines::Deadline;
+use crate::error::ConnectionError;
+use crate::group::{Group, GroupKey, Place};
+use crate::handle::SocketHandle;
+use crate::shared::Shared;
+
+impl<P: Provider> Shared<P> {
+    /// Both SYNs carried the option: says what could be done. Without a device
+    /// or enterprise id that is nothing, which Linux 6.12 smc_clc says with a
+    /// Decline of version 1 in place of a Proposal.
+    pub(super) fn propose(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        let place = self.place(connection).filter(|_| !self.config.eids.is_empty());
+        let Some(place) = place else {
+            return self.decline_with(
+                handle,
+                connection,
+                Decline::v1(self.peer_id, Diagnosis::NO_SMC_DEVICE),
+            );
+        };
+        // The v1 GID stays zero, as there is none; peer ID and MAC do not, for a
+        // server finds link groups by the one and sends packets to the other.
+        let sender = Sender { peer_id: self.peer_id, gid: Gid([0; 16]), mac: place.mac };
+        let proposal = Proposal::from(self.offer().propose(sender, place.gid));
+        say(connection, &Message::Proposal(proposal))?;
+        self.await_next(connection, Rendezvous::Accept { gid_index: place.gid_index });
+        Ok(Next::Again)
+    }
+
+    pub(super) fn accepted(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        accept: &Accept,
+        gid_index: u16,
+    ) -> Step {
+        let Agreement::V2(accept) = accept else {
+            return self.decline(handle, connection, Diagnosis::MODE_MISMATCH);
+        };
+        let checked = self.offer().check_accept(accept);
+        let half = checked.and_then(|()| match accept.first_contact {
+            Some(_) => self.join_new(handle, connection, accept, gid_index),
+            None => self.join_known(handle, connection, accept),
+        });
+        let half = match half {
+            Ok(half) => half,
+            Err(why) => return self.decline(handle, connection, why),
+        };
+        if half.first_contact {
+            return self.confirm_first(handle, connection, half, accept);
+        }
+        match self.announce(handle, &half) {
+            Ok(true) => {
+                self.await_next(connection, Rendezvous::Rkey(half));
+                Ok(Next::Again)
+            }
+            Ok(false) => {
+                self.await_next(connection, Rendezvous::Rkey(half));
+                self.confirm_subsequent(handle, connection)
+            }
+            Err(why) => {
+                self.release_half(half);
+                self.decline(handle, connection, why)
+            }
+        }
+    }
+
+    /// First contact: a new group, its queue pair ready to receive before the
+    /// server hears of it.
+    fn join_new(
+        &mut self,
+        handle: SocketHandle,
+        connection: &Connection,
+        accept: &AcceptV2,
+        gid_index: u16,
+    ) -> Result<Half, Diagnosis> {
+        let place = self.place(connection).filter(|place| place.gid_index == gid_index);
+        let place = place.ok_or(Diagnosis::NO_SMCR_DEVICE)?;
+        let is_direct = self.is_direct(place.port, accept.terms.gid).ok_or(Diagnosis::NO_ROUTE)?;
+        let told_direct = accept.first_contact.is_some_and(|first| first.v2_direct);
+        if is_direct && !told_direct {
+            return Err(Diagnosis::INDIRECT_MISMATCH);
+        }
+        let mtu = common_mtu(place.mtu, accept.terms.mtu).ok_or(Diagnosis::CONFIGURATION)?;
+        let key = self.new_group(Place { is_direct, ..place }, Role::Client, |number, link, pool| {
+            let first = accept.first_contact;
+            let release = first.map_or(0, |first| first.release);
+            Group {
+                number,
+                role: Role::Client,
+                peer_id: accept.terms.peer_id,
+                peer_gid: accept.terms.gid,
+                eid: accept.eid,
+                release,
+                max_conns: first.filter(|_| release > 0).map_or(u8::MAX, |first| first.max_conns),
+                max_links: first.filter(|_| release > 0).map_or(2, |first| first.max_links),
+                pool,
+                link,
+                connections: 0,
+                idle_since: None,
+                lingers_until: None,
+                deadline: Deadline::default(),
+                is_queued: false,
+            }
+        })?;
+        let mut half = self.half_of_new(handle, connection, key)?;
+        let peer = peer_end(&accept.terms, accept.terms.gid, connection);
+        let Self { groups, provider, .. } = self;
+        let ready = groups.get_mut(key).map(|group| group.link.make_ready_to_receive(provider, peer, mtu));
+        if !matches!(ready, Some(Ok(()))) {
+            self.release_half(half);
+            return Err(Diagnosis::READY_LINK);
+        }
+        if !self.note_peer(&mut half, &accept.terms) {
+            self.release_half(half);
+            return Err(Diagnosis::RTOKEN);
+        }
+        Ok(half)
+    }
+
+    /// A half of a group that was just made for it; without one the group goes.
+    pub(super) fn half_of_new(
+        &mut self,
+        handle: SocketHandle,
+        connection: &Connection,
+        key: GroupKey,
+    ) -> Result<Half, Diagnosis> {
+        self.take_half(handle, connection, key, true).map_err(|_| {
+            self.end_group(key, ConnectionError::AbortedHere);
+            Diagnosis::MEMORY
+        })
+    }
+
+    /// Subsequent contact: the server names a link we must know.
+    fn join_known(
+        &mut self,
+        handle: SocketHandle,
+        connection: &Connection,
+        accept: &AcceptV2,
+    ) -> Result<Half, Diagnosis> {
+        let terms = &accept.terms;
+        let same_link = |group: &Group| {
+            let end = group.link.peer.map(|peer| (peer.qpn, peer.gid));
+            group.role == Role::Client
+                && group.is_active()
+                && group.peer_id == terms.peer_id
+                && group.link.port == connection.tuple.port
+                && end == Some((terms.qpn, terms.gid))
+        };
+        let key = self.groups.iter().find(|(_, group)| same_link(group)).map(|(key, _)| key);
+        let key = key.ok_or(Diagnosis::OUT_OF_SYNC)?;
+        let mut half = self.take_half(handle, connection, key, false).map_err(|_| Diagnosis::MEMORY)?;
+        if !self.note_peer(&mut half, terms) {
+            self.release_half(half);
+            return Err(Diagnosis::RTOKEN);
+        }
+        Ok(half)
+    }
+
+    fn confirm_first(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        half: Half,
+        accept: &AcceptV2,
+    ) -> Step {
+        let key = half.group;
+        let message = self.groups.get(key).map(|group| {
+            let extension = self.offer().first_contact(
+                group.link.is_direct,
+                group.release,
+                group.max_conns,
+                group.max_links,
+            );
+            let first = ConfirmFirstContact { extension, gids: Some(vec![group.link.gid]) };
+            Agreement::V2(AgreementV2 {
+                version: Version::V2,
+                terms: self.own_terms(group, &half),
+                eid: accept.eid,
+                first_contact: Some(first),
+            })
+        });
+        self.await_next(connection, Rendezvous::Link(half));
+        // The machine runs before the Confirm is said: the server may be quick.
+        self.start_link(key, handle);
+        match message {
+            Some(message) => say(connection, &Message::Confirm(message)).map(|()| Next::Again),
+            None => Err(ConnectionError::OutOfTurn),
+        }
+    }
+
+    /// On a subsequent contact the Confirm is the last word: octets may follow.
+    pub(super) fn confirm_subsequent(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        let Some(half) = take_half(connection) else { return Ok(Next::Wait) };
+        let message = self.groups.get(half.group).map(|group| {
+            Agreement::V2(AgreementV2 {
+                version: Version::V2,
+                terms: self.own_terms(group, &half),
+                eid: group.eid,
+                first_contact: None,
+            })
+        });
+        self.await_next(connection, Rendezvous::Rkey(half));
+        let Some(message) = message else { return Err(ConnectionError::OutOfTurn) };
+        say(connection, &Message::Confirm(message))?;
+        self.become_smc(handle, connection)
+    }
+}
+
+/// The smaller of both; `None` if the peer's is no path MTU, which RFC 7609
+/// §C.6 lets be declined.
+pub(super) fn common_mtu(own: MtuCode, peer: MtuCode) -> Option<MtuCode> {
+    peer.octets().map(|_| own.min(peer))
+}

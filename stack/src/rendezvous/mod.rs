@@ -1,0 +1,522 @@
+//! From the TCP handshake to SMC-R or TCP: whose CLC message is waited for, and
+//! what follows from it (RFC 7609 §3, Linux 6.12 af_smc).
+//!
+//! ```text
+//!   client                                       server
+//!   Opening                                      Opening
+//!     | Proposal ------------------------------>   | AwaitProposal (AwaitGroup)
+//!   AwaitAccept                                  (AwaitRkey)
+//!     | <------------------------------ Accept     |
+//!   RTR (AwaitRkey)                              AwaitConfirm
+//!     | Confirm ------------------------------->   |
+//!   AwaitLink                                    RTS, AwaitLink
+//!     | <- - - - - - - - - - - CONFIRM LINK - -    |     on first contact
+//!   RTS - - - - - - - - - - - - response - - - >   |
+//!   Smc                                          Smc
+//! ```
+//!
+//! A Decline of either side, in place of any of these, leads to `Tcp`.
+
+mod client;
+mod server;
+
+use smolsmc_cdc::{Close, CloseEvent, Flow, RingSizes, StateFlags};
+use smolsmc_clc::{Decline, Diagnosis, Header, MAX_MESSAGE_LEN, Message, Os, SmcrTerms};
+use smolsmc_llc::{self as llc, DownReason, Role};
+use smolsmc_verbs::Provider;
+use smolsmc_wire::{ParseError, RmbeIndex};
+
+use crate::connection::{Connection, Half, PeerRing, Phase, Rendezvous, Smc};
+use crate::error::ConnectionError;
+use crate::group::{Group, GroupKey, Link, PeerEnd, Place};
+use crate::handle::SocketHandle;
+use crate::shared::Shared;
+use crate::transport::{Fallback, GroupNumber, Transport};
+
+/// How a step of the rendezvous comes out: on, waiting, or over.
+type Step = Result<Next, ConnectionError>;
+
+enum Next {
+    /// Something was done: look again.
+    Again,
+    /// Nothing to do until something happens.
+    Wait,
+}
+
+impl Rendezvous {
+    pub(crate) const fn half_mut(&mut self) -> Option<&mut Half> {
+        match self {
+            Self::Rkey(half) | Self::Confirm(half) | Self::Link(half) | Self::AddLink(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    fn into_half(self) -> Option<Half> {
+        match self {
+            Self::Rkey(half) | Self::Confirm(half) | Self::Link(half) | Self::AddLink(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Proposal => "the Proposal",
+            Self::Group(_) => "the link group",
+            Self::Accept { .. } => "the Accept",
+            Self::Rkey(_) => "CONFIRM RKEY",
+            Self::Confirm(_) => "the Confirm",
+            Self::Link(_) => "CONFIRM LINK",
+            Self::AddLink(_) => "ADD LINK",
+        }
+    }
+}
+
+impl<P: Provider> Shared<P> {
+    /// Takes a connection as far as it can go now.
+    pub(crate) fn advance(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        loop {
+            let step = match &connection.phase {
+                Phase::Opening => self.opening_step(handle, connection),
+                Phase::Rendezvous(_) => self.rendezvous_step(handle, connection),
+                _ => return,
+            };
+            match step {
+                Ok(Next::Again) => {}
+                Ok(Next::Wait) => return,
+                Err(error) => return self.break_off(handle, connection, error),
+            }
+        }
+    }
+
+    /// The handshake is over: by an error, not by a decision.
+    pub(crate) fn break_off(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        error: ConnectionError,
+    ) {
+        let phase = core::mem::replace(&mut connection.phase, Phase::Over(error));
+        if let Phase::Rendezvous(rendezvous) = phase
+            && let Some(half) = rendezvous.into_half()
+        {
+            self.release_half(half);
+        }
+        connection.tcp.abort();
+        self.left_handshake(handle, connection, false);
+    }
+
+    fn opening_step(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        if !connection.tcp.is_established() {
+            return match connection.tcp.state() {
+                smoltcp::socket::tcp::State::Closed if self.is_past(connection) => {
+                    Err(ConnectionError::TimedOut("the TCP handshake"))
+                }
+                smoltcp::socket::tcp::State::Closed => Err(ConnectionError::Refused),
+                _ if self.is_past(connection) => Err(ConnectionError::TimedOut("the TCP handshake")),
+                _ => Ok(Next::Wait),
+            };
+        }
+        if !(connection.our_option && connection.peer_option) {
+            let local = connection.our_option.then_some(Diagnosis::PEER_NO_SMC);
+            return self.fall_back(handle, connection, Fallback { local, peer: None });
+        }
+        match connection.role {
+            Role::Client => self.propose(handle, connection),
+            Role::Server => {
+                self.await_next(connection, Rendezvous::Proposal);
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    fn is_past(&self, connection: &Connection) -> bool {
+        connection.phase_until.is_some_and(|until| self.now >= until)
+    }
+
+    /// Waits for the peer's next CLC message, or for its link.
+    fn await_next(&self, connection: &mut Connection, rendezvous: Rendezvous) {
+        let timers = &self.config.timers;
+        connection.phase_until = match rendezvous {
+            // The link's machine has the timer.
+            Rendezvous::Link(_) | Rendezvous::Rkey(_) => None,
+            Rendezvous::AddLink(_) => Some(self.now + timers.add_link),
+            _ => Some(self.now + timers.clc),
+        };
+        connection.phase = Phase::Rendezvous(rendezvous);
+    }
+
+    fn rendezvous_step(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        if let Some(message) = read_message(connection)? {
+            return self.heard(handle, connection, message);
+        }
+        let past = self.is_past(connection);
+        let Phase::Rendezvous(rendezvous) = &mut connection.phase else { return Ok(Next::Wait) };
+        let name = rendezvous.name();
+        match rendezvous {
+            Rendezvous::Group(_) if !past => self.retry_proposal(handle, connection),
+            Rendezvous::Rkey(half) => match half.rkey_confirmed {
+                None => Ok(Next::Wait),
+                Some(true) => self.rkey_confirmed(handle, connection),
+                Some(false) => self.decline(handle, connection, Diagnosis::REGISTER_MR),
+            },
+            Rendezvous::Link(half) => {
+                let key = half.group;
+                self.look_at_link(handle, connection, key)
+            }
+            Rendezvous::AddLink(half) => {
+                let key = half.group;
+                let rejected = self.groups.get(key).is_none_or(|group| group.link.add_link_rejected);
+                if past || rejected { self.become_smc(handle, connection) } else { Ok(Next::Wait) }
+            }
+            _ if past => Err(ConnectionError::TimedOut(name)),
+            _ => Ok(Next::Wait),
+        }
+    }
+
+    fn heard(&mut self, handle: SocketHandle, connection: &mut Connection, message: Message) -> Step {
+        let Phase::Rendezvous(rendezvous) = &connection.phase else { return Ok(Next::Wait) };
+        match (message, rendezvous) {
+            (Message::Decline(decline), _) => self.declined(handle, connection, &decline),
+            (Message::Proposal(proposal), Rendezvous::Proposal) => {
+                self.proposed(handle, connection, proposal)
+            }
+            (Message::Accept(accept), Rendezvous::Accept { gid_index }) => {
+                let gid_index = *gid_index;
+                self.accepted(handle, connection, &accept, gid_index)
+            }
+            (Message::Confirm(confirm), Rendezvous::Confirm(_)) => {
+                self.confirmed(handle, connection, &confirm)
+            }
+            _ => Err(ConnectionError::OutOfTurn),
+        }
+    }
+
+    /// Our CONFIRM RKEY was answered: now say what had to wait for it.
+    fn rkey_confirmed(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        match connection.role {
+            Role::Client => self.confirm_subsequent(handle, connection),
+            Role::Server => self.accept_subsequent(connection),
+        }
+    }
+
+    fn look_at_link(&mut self, handle: SocketHandle, connection: &mut Connection, key: GroupKey) -> Step {
+        let (active, links) = match self.groups.get(key) {
+            Some(group) => (group.is_active(), group.max_links),
+            None => (false, 1),
+        };
+        if !active {
+            return Ok(Next::Wait);
+        }
+        if links > 1 && connection.role == Role::Client {
+            let Some(half) = take_half(connection) else { return Ok(Next::Wait) };
+            self.await_next(connection, Rendezvous::AddLink(half));
+            return Ok(Next::Again);
+        }
+        self.become_smc(handle, connection)
+    }
+
+    /// The group a connection is in has ended.
+    pub(crate) fn group_ended(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        why: ConnectionError,
+    ) {
+        let step = match (&mut connection.phase, why) {
+            (Phase::Rendezvous(_), ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout)) => {
+                self.decline(handle, connection, Diagnosis::TIMEOUT_CONFIRM_LINK)
+            }
+            (Phase::Rendezvous(_), ConnectionError::Eyecatcher) => {
+                self.decline(handle, connection, Diagnosis::RMBE_EYECATCHER)
+            }
+            (Phase::Rendezvous(_), _) => self.decline(handle, connection, Diagnosis::NO_ACTIVE_LINK),
+            (Phase::Smc(smc), why) => {
+                smc.fail(why);
+                connection.tcp.abort();
+                self.readiness_changed = true;
+                Ok(Next::Wait)
+            }
+            _ => Ok(Next::Wait),
+        };
+        if let Err(error) = step {
+            self.break_off(handle, connection, error);
+        }
+        self.touch(handle, connection);
+    }
+
+    // ---- the two ways a handshake ends well ----
+
+    /// Both sides agree: octets go over the link from now on.
+    fn become_smc(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
+        let Some(mut half) = take_half(connection) else { return Ok(Next::Wait) };
+        let (Some(peer), Some(group)) = (half.peer, self.groups.get(half.group)) else {
+            self.release_half(half);
+            return Err(ConnectionError::OutOfTurn);
+        };
+        let transport = Transport::SmcR {
+            release: group.release,
+            role: group.role,
+            group: group.number,
+            link: group.link.number(),
+            first_contact: half.first_contact,
+        };
+        let sizes = RingSizes { own: half.rmb.size.octets(), peer: peer.size, send: half.send.size.octets() };
+        half.rmb.announced = true;
+        let mut smc = Smc {
+            group: half.group,
+            transport,
+            rmb: half.rmb,
+            send: half.send,
+            token: half.token,
+            peer,
+            flow: Flow::new(sizes),
+            close: Close::default(),
+            said: StateFlags::empty(),
+            in_flight: 0,
+            is_queued: false,
+            is_lost: false,
+            error: None,
+            misbehaved: None,
+        };
+        if let Some(early) = half.early {
+            smc.hear(&early);
+        }
+        connection.phase = Phase::Smc(smc);
+        self.left_handshake(handle, connection, true);
+        self.queue(handle, connection);
+        Ok(Next::Wait)
+    }
+
+    /// The connection stays with TCP.
+    fn fall_back(&mut self, handle: SocketHandle, connection: &mut Connection, fallback: Fallback) -> Step {
+        if connection.options.strict {
+            let Fallback { local, peer } = fallback;
+            return Err(ConnectionError::NotSmc { local, peer });
+        }
+        connection.phase = Phase::Tcp(fallback);
+        self.left_handshake(handle, connection, true);
+        Ok(Next::Wait)
+    }
+
+    /// The handshake is over, `well` or not: a connection that came in goes to
+    /// whoever accepts.
+    fn left_handshake(&mut self, handle: SocketHandle, connection: &mut Connection, well: bool) {
+        connection.phase_until = None;
+        self.readiness_changed = true;
+        if connection.role == Role::Client {
+            return;
+        }
+        self.handshakes -= 1;
+        let listener = connection.listener.and_then(|listener| self.listeners.get_mut(listener));
+        match listener {
+            Some(listener) => {
+                listener.opening -= 1;
+                if well {
+                    listener.ready.push_back(handle);
+                    return;
+                }
+            }
+            // The listener has gone in the meantime.
+            None => connection.tcp.abort(),
+        }
+        connection.is_released = true;
+    }
+
+    // ---- Decline ----
+
+    /// Says that this connection stays with TCP, and why.
+    fn decline(&mut self, handle: SocketHandle, connection: &mut Connection, why: Diagnosis) -> Step {
+        let decline = Decline::v2(self.peer_id, why, Os::UNKNOWN);
+        self.decline_with(handle, connection, decline)
+    }
+
+    fn decline_with(&mut self, handle: SocketHandle, connection: &mut Connection, decline: Decline) -> Step {
+        say(connection, &decline.into())?;
+        self.drop_half(connection);
+        self.fall_back(handle, connection, Fallback { local: Some(decline.diagnosis), peer: None })
+    }
+
+    fn declined(&mut self, handle: SocketHandle, connection: &mut Connection, decline: &Decline) -> Step {
+        if decline.out_of_sync
+            && let Phase::Rendezvous(rendezvous) = &mut connection.phase
+            && let Some(half) = rendezvous.half_mut()
+        {
+            let key = half.group;
+            self.end_group(key, ConnectionError::OutOfSync);
+        }
+        self.drop_half(connection);
+        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
+        self.fall_back(handle, connection, fallback)
+    }
+
+    fn drop_half(&mut self, connection: &mut Connection) {
+        if let Some(half) = take_half(connection) {
+            self.release_half(half);
+        }
+    }
+
+    // ---- what both roles do with links ----
+
+    /// A new group with one link, its queue pair in RESET.
+    fn new_group(
+        &mut self,
+        place: Place,
+        role: Role,
+        make: impl FnOnce(GroupNumber, Link, smolsmc_rmb::Pool) -> Group,
+    ) -> Result<GroupKey, Diagnosis> {
+        let limits = self.config.limits;
+        if self.groups.len() >= limits.groups {
+            return Err(Diagnosis::MEMORY);
+        }
+        let psn = self.draws.psn();
+        let link = Link::new(&mut self.provider, place, psn, limits.receives, limits.messages)
+            .map_err(|_| Diagnosis::MEMORY)?;
+        let pool = smolsmc_rmb::Pool::new(link.pd, limits.group_octets);
+        let qp = link.qp;
+        self.groups_made += 1;
+        let group = make(GroupNumber(self.groups_made), link, pool);
+        debug_assert_eq!(group.role, role);
+        let key = self.groups.insert(group);
+        self.by_qp.insert(qp, key);
+        Ok(key)
+    }
+
+    /// What we say about ourselves in Accept and Confirm.
+    fn own_terms(&self, group: &Group, half: &Half) -> SmcrTerms {
+        SmcrTerms {
+            peer_id: self.peer_id,
+            gid: group.link.gid,
+            mac: group.link.mac,
+            qpn: group.link.qpn,
+            rkey: half.rmb.keys.rkey,
+            rmbe_index: RmbeIndex::FIRST,
+            alert_token: half.token,
+            rmbe_size: half.rmb.size,
+            mtu: group.link.mtu,
+            rmb_address: half.rmb.keys.iova,
+            psn: group.link.psn,
+        }
+    }
+
+    /// The link's machine, from RTR (client) or RTS (server) on.
+    fn start_link(&mut self, key: GroupKey, waiter: SocketHandle) {
+        let (now, timers) = (self.now, self.config.timers.link);
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let own = llc::ConfirmLink {
+            mac: group.link.mac,
+            gid: group.link.gid,
+            qpn: group.link.qpn,
+            link_number: smolsmc_wire::LinkNumber(1),
+            link_uid: smolsmc_wire::LinkUid(group.number.0 << 8 | 1),
+            max_links: group.max_links,
+            max_conns: if group.release > 0 { group.max_conns } else { 0 },
+            no_eyecatcher: llc::NoEyecatcher::BOTH,
+        };
+        group.link.llc = Some(llc::Link::new(group.role, own, timers, now));
+        group.link.waiter = Some(waiter);
+        self.run_link(key);
+    }
+
+    /// Notes where the peer's ring is. False if it told of more RMBs than there
+    /// may be, or of none.
+    fn note_peer(&mut self, half: &mut Half, terms: &SmcrTerms) -> bool {
+        let size = terms.rmbe_size.octets();
+        let Some(offset) = terms.rmbe_index.offset(size) else { return false };
+        let Some(address) = terms.rmb_address.checked_add(offset) else { return false };
+        if address.checked_add(u64::from(size)).is_none() {
+            return false;
+        }
+        half.peer = Some(PeerRing { rkey: terms.rkey, address, size, token: terms.alert_token });
+        let link = self.groups.get_mut(half.group).and_then(|group| group.link.llc.as_mut());
+        link.is_none_or(|link| link.learn_rkey(terms.rkey))
+    }
+
+    /// Announces the connection's RMB on a link that exists; whether that takes
+    /// an answer to be waited for.
+    fn announce(&mut self, handle: SocketHandle, half: &Half) -> Result<bool, Diagnosis> {
+        if half.rmb.announced {
+            return Ok(false);
+        }
+        let (now, key, keys) = (self.now, half.group, half.rmb.keys);
+        let link = self.groups.get_mut(key).and_then(|group| group.link.llc.as_mut());
+        let link = link.ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        if !link.confirm_rkey(now, keys.rkey, keys.iova) {
+            return Err(Diagnosis::NO_ACTIVE_LINK);
+        }
+        self.waiting_for_rkey.push_back((key, keys.rkey, handle));
+        self.run_link(key);
+        Ok(true)
+    }
+}
+
+/// A connection's half, which is on its way into another state.
+fn take_half(connection: &mut Connection) -> Option<Half> {
+    match core::mem::replace(&mut connection.phase, Phase::Over(ConnectionError::OutOfTurn)) {
+        Phase::Rendezvous(rendezvous) => rendezvous.into_half(),
+        phase => {
+            connection.phase = phase;
+            None
+        }
+    }
+}
+
+/// The next whole CLC message on the stream, and not an octet more.
+fn read_message(connection: &mut Connection) -> Result<Option<Message>, ConnectionError> {
+    let tcp = &mut connection.tcp;
+    let end = if tcp.is_at_end() { Err(ConnectionError::ClosedInHandshake) } else { Ok(None) };
+    let Some(start) = tcp.peek(Header::LEN) else { return end };
+    let len = Header::parse(start)?.message_len();
+    if len > MAX_MESSAGE_LEN {
+        return Err(ParseError::value("CLC message", 5, len as u64).into());
+    }
+    let Some(octets) = tcp.peek(len) else { return end };
+    let message = Message::parse(octets)?;
+    tcp.skip(len);
+    Ok(Some(message))
+}
+
+/// Puts a CLC message on the stream. There is room: nothing else was sent.
+fn say(connection: &mut Connection, message: &Message) -> Result<(), ConnectionError> {
+    let mut octets = [0; 1024];
+    let sent = message.emit(&mut octets).ok().and_then(|len| octets.get(..len));
+    match sent.is_some_and(|octets| connection.tcp.send_whole(octets)) {
+        true => Ok(()),
+        false => Err(ConnectionError::ClosedInHandshake),
+    }
+}
+
+impl Smc {
+    /// Takes a message of the peer; whether there is news for the application.
+    pub(crate) fn hear(&mut self, message: &smolsmc_cdc::CdcMessage) -> bool {
+        match self.flow.hear(message) {
+            Ok(heard) => {
+                for (flag, event) in [
+                    (StateFlags::SENDING_DONE, CloseEvent::HeardDone),
+                    (StateFlags::CLOSED, CloseEvent::HeardClosed),
+                    (StateFlags::ABNORMAL_CLOSE, CloseEvent::HeardAbort),
+                ] {
+                    if heard.news.contains(flag) {
+                        self.close.step(event);
+                    }
+                }
+                if self.flow.peer_state().contains(StateFlags::ABNORMAL_CLOSE) && !self.close.is_closed_here()
+                {
+                    self.error.get_or_insert(ConnectionError::PeerAborted);
+                }
+                heard.readable > 0 || heard.freed > 0 || !heard.news.is_empty()
+            }
+            Err(violation) => {
+                // The peer's next messages make no more sense than this one.
+                self.close.step(CloseEvent::Abort);
+                self.misbehaved.get_or_insert(violation);
+                self.error.get_or_insert(violation.into());
+                true
+            }
+        }
+    }
+}
+
+/// The peer's end of a link, as its CLC message tells.
+fn peer_end(terms: &SmcrTerms, gid: smolsmc_wire::Gid, connection: &Connection) -> PeerEnd {
+    PeerEnd::new(terms, gid, connection.peer_mac)
+}

@@ -1,0 +1,269 @@
+//! What all connections share, and the small moves that need no more than one
+//! of them.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use slotmap::SlotMap;
+use smolsmc_cdc::CdcMessage;
+use smolsmc_clc::Offer;
+use smolsmc_llc as llc;
+use smolsmc_rmb::RingKind;
+use smolsmc_verbs::{CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
+use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
+
+use crate::config::Config;
+use crate::connection::{Connection, Half, Phase};
+use crate::deadlines::{Deadlines, Due};
+use crate::draws::Draws;
+use crate::error::ConnectionError;
+use crate::group::{Group, GroupKey, Place, choose_gid};
+use crate::handle::{ListenerHandle, SocketHandle};
+use crate::listener::Listener;
+use crate::port::{Port, Tuple};
+
+pub(crate) type Connections = SlotMap<SocketHandle, Connection>;
+
+pub(crate) struct Shared<P> {
+    pub(crate) config: Config,
+    pub(crate) provider: P,
+    pub(crate) now: Instant,
+    pub(crate) draws: Draws,
+    pub(crate) peer_id: PeerId,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) cqs: Vec<(DeviceId, CqHandle)>,
+    pub(crate) listeners: SlotMap<ListenerHandle, Listener>,
+    pub(crate) groups: SlotMap<GroupKey, Group>,
+    pub(crate) groups_made: u32,
+    pub(crate) by_tuple: BTreeMap<Tuple, SocketHandle>,
+    pub(crate) by_token: BTreeMap<AlertToken, SocketHandle>,
+    pub(crate) by_qp: BTreeMap<QpHandle, GroupKey>,
+    pub(crate) deadlines: Deadlines,
+    /// Connections to be served: something happened to them.
+    pub(crate) dirty: VecDeque<SocketHandle>,
+    /// Clients whose SYN may wait for a neighbour's address.
+    pub(crate) opening: VecDeque<SocketHandle>,
+    /// Servers whose client is just making its link group.
+    pub(crate) waiting_for_group: VecDeque<SocketHandle>,
+    /// Connections that wait for the answer to a CONFIRM RKEY.
+    pub(crate) waiting_for_rkey: VecDeque<(GroupKey, Rkey, SocketHandle)>,
+    /// Connections that may go on: what they waited for has come.
+    pub(crate) woken: VecDeque<SocketHandle>,
+    /// Answers to CONFIRM RKEY, to be told.
+    pub(crate) rkeys_confirmed: VecDeque<(GroupKey, Rkey, bool)>,
+    /// Groups whose connections have something to say.
+    pub(crate) ready: VecDeque<GroupKey>,
+    /// Groups that have just ended, and why: their connections are to hear it.
+    pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
+    /// Passive connections in their handshake.
+    pub(crate) handshakes: usize,
+    /// Room for the longest LLC message.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) readiness_changed: bool,
+}
+
+impl<P: Provider> Shared<P> {
+    pub(crate) fn offer(&self) -> Offer<'_> {
+        let Config { eids, max_conns, max_links, host_name, .. } = &self.config;
+        Offer { eids, max_conns: *max_conns, max_links: *max_links, host_name: *host_name }
+    }
+
+    /// Puts a connection among those to be served.
+    pub(crate) fn touch(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push_back(handle);
+        }
+    }
+
+    /// Where links of a connection would be: its port's RDMA port, if that is
+    /// up and has a GID on the subnet of the local address.
+    pub(crate) fn place(&self, connection: &Connection) -> Option<Place> {
+        let index = connection.tuple.port;
+        let port = self.ports.get(index)?;
+        let rdma = port.rdma?;
+        let attributes = self.provider.port(rdma).ok()?;
+        let local = connection.local().ip();
+        if attributes.state != PortState::Active || !local.is_ipv4() {
+            return None;
+        }
+        let on_subnet = |gid: [u8; 4]| port.neighbour_of(gid.into()) == Some(local);
+        let (gid_index, gid) = choose_gid(&self.provider, rdma, on_subnet)?;
+        let (_, cq) = *self.cqs.iter().find(|(device, _)| *device == rdma.device)?;
+        let (mac, mtu) = (attributes.mac, attributes.active_mtu);
+        Some(Place { port: index, rdma, cq, gid_index, gid, mac, mtu, is_direct: true })
+    }
+
+    /// Whether packets to `gid` pass no gateway; `None` if no way leads there.
+    pub(crate) fn is_direct(&self, port: usize, gid: Gid) -> Option<bool> {
+        let address = gid.ipv4()?.into();
+        let port = self.ports.get(port)?;
+        match port.neighbour_of(address) {
+            Some(_) => Some(true),
+            None => port.source_for(address).map(|_| false),
+        }
+    }
+
+    /// A connection's part of a group: its rings, and a token.
+    pub(crate) fn take_half(
+        &mut self,
+        handle: SocketHandle,
+        connection: &Connection,
+        key: GroupKey,
+        first_contact: bool,
+    ) -> Result<Half, VerbsError> {
+        let rmb_size = connection.options.rmb_size.unwrap_or(self.config.rmb_size);
+        let send_size = connection.options.send_size.unwrap_or(self.config.send_size);
+        let token = self.free_token();
+        let (rmb, send) = self.take_rings(key, rmb_size, send_size)?;
+        let Some(group) = self.groups.get_mut(key) else { return Err(VerbsError::NoSuch("link group")) };
+        group.connections += 1;
+        group.idle_since = None;
+        self.by_token.insert(token, handle);
+        Ok(Half {
+            group: key,
+            rmb,
+            send,
+            token,
+            first_contact,
+            choice: None,
+            peer: None,
+            rkey_confirmed: None,
+            early: None,
+        })
+    }
+
+    fn take_rings(
+        &mut self,
+        key: GroupKey,
+        rmb_size: RmbeSize,
+        send_size: RmbeSize,
+    ) -> Result<(smolsmc_rmb::Ring, smolsmc_rmb::Ring), VerbsError> {
+        let Self { groups, provider, .. } = self;
+        let group = groups.get_mut(key).ok_or(VerbsError::NoSuch("link group"))?;
+        let rmb = group.pool.take(provider, RingKind::Rmb, rmb_size)?;
+        match group.pool.take(provider, RingKind::Send, send_size) {
+            Ok(send) => Ok((rmb, send)),
+            Err(error) => {
+                group.pool.give_back(provider, rmb, true);
+                Err(error)
+            }
+        }
+    }
+
+    fn free_token(&mut self) -> AlertToken {
+        loop {
+            let token = self.draws.token();
+            if token != AlertToken(0) && !self.by_token.contains_key(&token) {
+                return token;
+            }
+        }
+    }
+
+    /// Gives a connection's part of a group back. `clean` says that the peer
+    /// will write no more; else it is told that the RMB is gone.
+    pub(crate) fn release(
+        &mut self,
+        key: GroupKey,
+        token: AlertToken,
+        rmb: smolsmc_rmb::Ring,
+        send: smolsmc_rmb::Ring,
+        clean: bool,
+    ) {
+        self.by_token.remove(&token);
+        let now = self.now;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        group.pool.give_back(&mut self.provider, rmb, clean);
+        group.pool.give_back(&mut self.provider, send, true);
+        group.connections -= 1;
+        if group.connections == 0 {
+            group.idle_since = Some(now);
+        }
+        if !clean && let Some(link) = &mut group.link.llc {
+            link.delete_rkey(now, rmb.keys.rkey);
+        }
+        self.run_link(key);
+    }
+
+    /// Gives back what a handshake that came to nothing had taken.
+    pub(crate) fn release_half(&mut self, half: Half) {
+        self.waiting_for_rkey.retain(|(_, rkey, _)| *rkey != half.rmb.keys.rkey);
+        self.release(half.group, half.token, half.rmb, half.send, false);
+        if half.first_contact {
+            self.end_group(half.group, ConnectionError::AbortedHere);
+        }
+    }
+
+    /// A group ends: nothing new goes over it, and its connections are told.
+    pub(crate) fn end_group(&mut self, key: GroupKey, why: ConnectionError) {
+        let until = self.now + self.config.timers.linger;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if group.lingers_until.is_some() {
+            return;
+        }
+        // A queue pair that has failed acknowledges nothing.
+        group.lingers_until = Some(if group.link.failed.is_some() { self.now } else { until });
+        self.ended.push_back((key, why));
+        self.set_group_deadline(key);
+    }
+
+    /// Sets the deadline of a group: what its link waits for, its idleness, or
+    /// its end.
+    pub(crate) fn set_group_deadline(&mut self, key: GroupKey) {
+        let timers = &self.config.timers;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let at = match group.lingers_until {
+            Some(until) => Some(until),
+            None => {
+                let idle = match group.role {
+                    llc::Role::Server => timers.idle_server,
+                    llc::Role::Client => timers.idle_client,
+                };
+                let idle = group.idle_since.map(|since| since + idle);
+                let link = group.link.llc.as_ref().and_then(llc::Link::poll_at);
+                idle.into_iter().chain(link).min()
+            }
+        };
+        self.deadlines.set(&mut group.deadline, Due::Group(key), at);
+    }
+
+    /// Queues a connection on its link if it has something to say.
+    pub(crate) fn queue(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        let Phase::Smc(smc) = &mut connection.phase else { return };
+        if smc.is_queued || !smc.has_something_to_say() {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(smc.group) else { return };
+        smc.is_queued = true;
+        group.link.ready.push_back(handle);
+        if !group.is_queued {
+            group.is_queued = true;
+            self.ready.push_back(smc.group);
+        }
+    }
+
+    /// A peer's CDC message for one of its connections.
+    pub(crate) fn hear_cdc(&mut self, connections: &mut Connections, key: GroupKey, message: &CdcMessage) {
+        // Unknown tokens are ignored, as in Linux 6.12 smc_cdc; so is one that
+        // belongs to another group.
+        let Some(&handle) = self.by_token.get(&message.token) else { return };
+        let Some(connection) = connections.get_mut(handle) else { return };
+        match &mut connection.phase {
+            Phase::Smc(smc) if smc.group == key => {
+                if smc.hear(message) {
+                    self.readiness_changed = true;
+                }
+                if smc.is_done() {
+                    self.touch(handle, connection);
+                }
+                self.queue(handle, connection);
+            }
+            Phase::Rendezvous(rendezvous) => {
+                if let Some(half) = rendezvous.half_mut().filter(|half| half.group == key) {
+                    half.hear_early(*message);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! The stack, and its one `poll`.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use slotmap::SlotMap;
+use smolsmc_llc::{self as llc, Role};
+use smolsmc_verbs::{ArmFor, CompletionVector, FrameEngine, Provider};
+use smolsmc_wire::{Instant, Mac, PeerId};
+use smoltcp::iface::SocketSet;
+use smoltcp::phy::Device;
+
+use crate::config::Config;
+use crate::connection::{Connection, Phase};
+use crate::deadlines::{Deadline, Deadlines, Due};
+use crate::draws::Draws;
+use crate::error::{ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket};
+use crate::handle::{ListenerHandle, SocketHandle};
+use crate::listener::Listener;
+use crate::options::{ListenOptions, SocketOptions};
+use crate::port::{Port, Tuple};
+use crate::shared::{Connections, Shared};
+use crate::socket::Socket;
+use crate::tcp::Tcp;
+
+/// One host's SMC-R: ports, link groups, connections, and the provider they
+/// run on. It does nothing by itself: call [`Stack::poll`].
+pub struct Stack<P: Provider> {
+    pub(crate) connections: Connections,
+    pub(crate) shared: Shared<P>,
+    /// For frames that belong to no connection: ARP, ICMP, strangers' TCP.
+    nobody: SocketSet<'static>,
+}
+
+/// What a [`Stack::poll`] came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PollOutcome {
+    /// Frames, completions or messages were moved.
+    pub progressed: bool,
+    /// Some socket or listener may have become readable, writable or acceptable.
+    pub readiness_changed: bool,
+    /// A limit ended this call before there was nothing left to do: call again
+    /// without waiting.
+    pub more: bool,
+}
+
+/// When to call [`Stack::poll`] again, if no frame and no notification comes
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakeup {
+    /// At once.
+    Now,
+    /// At this moment; earlier is harmless.
+    At(Instant),
+    /// When a frame or a notification comes.
+    OnInput,
+}
+
+/// Entries of a completion queue wanted for each link group there may be.
+const COMPLETIONS_PER_LINK: u32 = 4;
+
+impl<P: Provider> Stack<P> {
+    /// A stack on the devices of `provider`, which it owns.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn new(config: Config, mut provider: P, now: Instant) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut draws = Draws::new(config.entropy);
+        let mut cqs = Vec::new();
+        for device in config.ports.iter().filter_map(|port| port.rdma).map(|rdma| rdma.device) {
+            if cqs.iter().all(|(known, _)| *known != device) {
+                let most = provider.device(device)?.max_cqe;
+                let limits = &config.limits;
+                let per_link = limits.receives + limits.messages * COMPLETIONS_PER_LINK;
+                let groups = u32::try_from(limits.groups).unwrap_or(u32::MAX);
+                let entries = per_link.saturating_mul(groups).min(most);
+                cqs.push((device, provider.create_cq(device, entries, CompletionVector::default())?));
+            }
+        }
+        let ports: Vec<Port> =
+            config.ports.iter().map(|port| Port::new(port, draws.tcp_seed(), now)).collect();
+        let mac = config.ports.first().map_or(Mac::default(), |port| port.mac);
+        let shared = Shared {
+            peer_id: PeerId { instance: draws.instance(), mac },
+            config,
+            provider,
+            now,
+            draws,
+            ports,
+            cqs,
+            listeners: SlotMap::with_key(),
+            groups: SlotMap::with_key(),
+            groups_made: 0,
+            by_tuple: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+            by_qp: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            dirty: VecDeque::new(),
+            opening: VecDeque::new(),
+            waiting_for_group: VecDeque::new(),
+            waiting_for_rkey: VecDeque::new(),
+            woken: VecDeque::new(),
+            rkeys_confirmed: VecDeque::new(),
+            ready: VecDeque::new(),
+            ended: VecDeque::new(),
+            handshakes: 0,
+            scratch: vec![0; llc::MAX_LEN],
+            readiness_changed: false,
+        };
+        Ok(Self { connections: Connections::with_key(), shared, nobody: SocketSet::new(Vec::new()) })
+    }
+
+    /// Moves everything forward that can be, in this order: frames in,
+    /// timers, completions in, handshakes and TCP, connections out, frames out.
+    /// Each step is bounded by [`Limits`](crate::Limits). `devices` are those of
+    /// the ports in [`Config::ports`], in their order.
+    ///
+    /// `now` never goes back: an earlier moment counts as the latest one seen.
+    pub fn poll<D: Device>(&mut self, now: Instant, devices: &mut [D]) -> PollOutcome {
+        self.shared.now = self.shared.now.max(now);
+        self.shared.readiness_changed = false;
+        let limits = self.shared.config.limits;
+        let frames_in = self.frames_in(devices);
+        self.timers();
+        let mut completions = self.shared.completions(&mut self.connections);
+        self.shared.provider_events();
+        self.settle();
+        let served = self.serve(devices);
+        let said = self.shared.transmit(&mut self.connections);
+        let (frames_out, out_full) = self.frames_out(devices);
+        // What failed at once has completed already, and no frame will tell.
+        completions += self.shared.completions(&mut self.connections);
+        self.settle();
+        PollOutcome {
+            progressed: frames_in + completions + said + frames_out > 0,
+            readiness_changed: self.shared.readiness_changed,
+            more: frames_in >= limits.frames || completions >= limits.completions || served || out_full,
+        }
+    }
+
+    /// When to poll again.
+    pub fn poll_at(&mut self) -> Wakeup {
+        let shared = &mut self.shared;
+        if !shared.dirty.is_empty() || !shared.ended.is_empty() || !shared.woken.is_empty() {
+            return Wakeup::Now;
+        }
+        if shared
+            .ready
+            .iter()
+            .any(|&key| shared.groups.get(key).is_some_and(|group| group.link.has_cdc_slot()))
+        {
+            return Wakeup::Now;
+        }
+        let engine = shared.provider.frames().and_then(|engine| engine.poll_at());
+        match engine.into_iter().chain(shared.deadlines.next()).min() {
+            Some(at) if at <= shared.now => Wakeup::Now,
+            Some(at) => Wakeup::At(at),
+            None => Wakeup::OnInput,
+        }
+    }
+
+    /// Asks the provider for a notification at the next completion. True if
+    /// something waits already: then poll again instead of sleeping.
+    pub fn arm(&mut self) -> bool {
+        let Shared { provider, cqs, .. } = &mut self.shared;
+        cqs.iter().fold(false, |waits, (_, cq)| provider.arm_cq(*cq, ArmFor::Next).unwrap_or(false) | waits)
+    }
+
+    /// The provider, to look at or to change what it is made of.
+    pub const fn provider_mut(&mut self) -> &mut P {
+        &mut self.shared.provider
+    }
+
+    /// Listens on `local`; an unspecified address stands for all of its kind.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        options: ListenOptions,
+    ) -> Result<ListenerHandle, ListenError> {
+        let shared = &mut self.shared;
+        if local.port() == 0 {
+            return Err(ListenError::NoPort);
+        }
+        let ours = shared.ports.iter().any(|port| port.has_address(local.ip()));
+        if !local.ip().is_unspecified() && !ours {
+            return Err(ListenError::NoSuchAddress);
+        }
+        if shared.listeners.values().any(|listener| listener.takes(local) || listener.local == local) {
+            return Err(ListenError::InUse);
+        }
+        if shared.listeners.len() >= shared.config.limits.listeners {
+            return Err(ListenError::Exhausted);
+        }
+        Ok(shared.listeners.insert(Listener { local, options, opening: 0, ready: VecDeque::new() }))
+    }
+
+    /// The next connection whose handshake is done, be it SMC-R or TCP.
+    pub fn accept(&mut self, listener: ListenerHandle) -> Option<SocketHandle> {
+        let handle = self.shared.listeners.get_mut(listener)?.ready.pop_front()?;
+        if let Some(connection) = self.connections.get_mut(handle) {
+            connection.listener = None;
+        }
+        Some(handle)
+    }
+
+    /// Stops listening. Connections that nobody accepted are aborted.
+    pub fn unlisten(&mut self, listener: ListenerHandle) {
+        let Some(listener) = self.shared.listeners.remove(listener) else { return };
+        for handle in listener.ready {
+            if let Ok(socket) = self.socket(handle) {
+                socket.abort();
+            }
+        }
+    }
+
+    /// Begins a connection to `remote`.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; what goes wrong later is told by the socket.
+    pub fn connect(
+        &mut self,
+        remote: SocketAddr,
+        options: SocketOptions,
+    ) -> Result<SocketHandle, ConnectError> {
+        let shared = &mut self.shared;
+        if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() {
+            return Err(ConnectError::BadAddress);
+        }
+        if self.connections.len() >= shared.config.limits.connections {
+            return Err(ConnectError::Exhausted);
+        }
+        let routed = shared
+            .ports
+            .iter()
+            .enumerate()
+            .find_map(|(index, port)| port.source_for(remote.ip()).map(|source| (index, source)));
+        let (port, source) = routed.ok_or(ConnectError::NoRoute)?;
+        let tuple = shared.free_tuple(port, source, remote).ok_or(ConnectError::NoFreePort)?;
+        let mut connection = shared.new_connection(tuple, Role::Client, options, None);
+        let context = shared.ports.get_mut(port).ok_or(ConnectError::NoRoute)?.iface.context();
+        if !connection.tcp.connect(context, tuple.local, remote) {
+            return Err(ConnectError::BadAddress);
+        }
+        let handle = self.connections.insert(connection);
+        shared.by_tuple.insert(tuple, handle);
+        shared.opening.push_back(handle);
+        if let Some(connection) = self.connections.get_mut(handle) {
+            shared.touch(handle, connection);
+        }
+        Ok(handle)
+    }
+
+    /// A socket, to be used until the next call of the stack.
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`] for a handle whose socket was closed.
+    pub fn socket(&mut self, handle: SocketHandle) -> Result<Socket<'_, P>, NoSuchSocket> {
+        let connection = self.connections.get_mut(handle).filter(|connection| !connection.is_released);
+        Ok(Socket { handle, connection: connection.ok_or(NoSuchSocket)?, shared: &mut self.shared })
+    }
+
+    /// Says good-bye to all peers: every link group is deleted in order, and its
+    /// queue pair answers on until the peers have heard. Close the sockets
+    /// first; poll until [`Stack::is_idle`].
+    pub fn leave(&mut self) {
+        let keys: Vec<_> = self.shared.groups.keys().collect();
+        for key in keys {
+            if let Some(link) = self.shared.groups.get_mut(key).and_then(|group| group.link.llc.as_mut()) {
+                link.delete(llc::DeleteReason::PROGRAM_INITIATED, true);
+            }
+            self.shared.run_link(key);
+        }
+        self.settle();
+    }
+
+    /// Whether there is neither a connection nor a link group.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.connections.is_empty() && self.shared.groups.is_empty()
+    }
+
+    /// Whether all connections are gone.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        !self.connections.is_empty()
+    }
+
+    // ---- the steps of poll ----
+
+    fn frames_in<D: Device>(&mut self, devices: &mut [D]) -> usize {
+        let Self { connections, shared, nobody } = self;
+        let now = shared.now;
+        let most = shared.config.limits.frames;
+        let mut taken = 0;
+        let mut ports = core::mem::take(&mut shared.ports);
+        for (index, (port, device)) in ports.iter_mut().zip(devices).enumerate() {
+            let mut here = 0;
+            while here < most {
+                let came = port.frame_in(now, device, |port, frame, to_tcp| {
+                    shared.frame(connections, nobody, index, port, frame, to_tcp);
+                });
+                if !came {
+                    break;
+                }
+                here += 1;
+            }
+            taken = taken.max(here);
+        }
+        shared.ports = ports;
+        taken
+    }
+
+    fn frames_out<D: Device>(&mut self, devices: &mut [D]) -> (usize, bool) {
+        let Shared { ports, provider, now, config, .. } = &mut self.shared;
+        let Some(engine) = provider.frames() else { return (0, false) };
+        let (mut given, mut full) = (0, false);
+        for (port, device) in ports.iter().zip(devices) {
+            let mut here = 0;
+            while here < config.limits.frames && port.frame_out(*now, device, engine) {
+                here += 1;
+            }
+            full |= here == config.limits.frames;
+            given += here;
+        }
+        (given, full)
+    }
+
+    fn timers(&mut self) {
+        let Self { connections, shared, .. } = self;
+        if let Some(engine) = shared.provider.frames() {
+            engine.run_timers(shared.now);
+        }
+        while let Some((at, due)) = shared.deadlines.pop(shared.now) {
+            match due {
+                Due::Connection(handle) => {
+                    let Some(connection) = connections.get_mut(handle) else { continue };
+                    if connection.deadline.reminded(shared.now, at) {
+                        shared.touch(handle, connection);
+                    } else {
+                        let at = connection.deadline.at;
+                        shared.deadlines.set(&mut connection.deadline, due, at);
+                    }
+                }
+                Due::Group(key) => shared.group_reminded(connections, key, at),
+            }
+        }
+        shared.tell_rkeys(connections);
+    }
+
+    /// Tells connections what has become of their groups.
+    fn settle(&mut self) {
+        let Self { connections, shared, .. } = self;
+        while let Some((key, why)) = shared.ended.pop_front() {
+            let mut waiting = core::mem::take(&mut shared.waiting_for_group);
+            shared.woken.append(&mut waiting);
+            for (handle, connection) in connections.iter_mut() {
+                if connection.group() == Some(key) {
+                    shared.group_ended(handle, connection, why);
+                }
+            }
+        }
+        shared.tell_rkeys(connections);
+        while let Some(handle) = shared.woken.pop_front() {
+            if let Some(connection) = connections.get_mut(handle) {
+                shared.touch(handle, connection);
+            }
+        }
+    }
+
+    /// Serves each connection that something happened to; whether some are left.
+    fn serve<D: Device>(&mut self, devices: &mut [D]) -> bool {
+        for _ in 0..self.shared.dirty.len() {
+            let Some(handle) = self.shared.dirty.pop_front() else { break };
+            let Self { connections, shared, .. } = self;
+            let Some(connection) = connections.get_mut(handle) else { continue };
+            connection.is_dirty = false;
+            shared.advance(handle, connection);
+            shared.look_after(handle, connection);
+            let more = shared.tcp_out(connection, devices);
+            // What was sent may be all that an end waited for.
+            if shared.is_gone(connection) {
+                shared.by_tuple.remove(&connection.tuple);
+                connections.remove(handle);
+                shared.readiness_changed = true;
+                continue;
+            }
+            if more {
+                shared.touch(handle, connection);
+            }
+            shared.set_connection_deadline(handle, connection);
+        }
+        !self.shared.dirty.is_empty()
+    }
+}
+
+impl<P: Provider> Shared<P> {
+    fn free_tuple(&mut self, port: usize, source: core::net::IpAddr, remote: SocketAddr) -> Option<Tuple> {
+        const TRIES: usize = 1024;
+        (0..TRIES).find_map(|_| {
+            let local = SocketAddr::new(source, self.draws.ephemeral_port());
+            let tuple = Tuple { port, local, remote };
+            let listened = self.listeners.values().any(|listener| listener.takes(local));
+            (!listened && !self.by_tuple.contains_key(&tuple)).then_some(tuple)
+        })
+    }
+
+    pub(crate) fn new_connection(
+        &self,
+        tuple: Tuple,
+        role: Role,
+        options: SocketOptions,
+        listener: Option<ListenerHandle>,
+    ) -> Connection {
+        let Config { timers, limits, smc, .. } = &self.config;
+        Connection {
+            tuple,
+            role,
+            tcp: Tcp::new(limits.tcp_buffer, timers.tcp),
+            peer_mac: Mac::default(),
+            our_option: *smc && !options.plain_tcp,
+            peer_option: false,
+            options,
+            listener,
+            phase: Phase::Opening,
+            phase_until: Some(self.now + timers.tcp),
+            deadline: Deadline::default(),
+            is_dirty: false,
+            is_released: false,
+        }
+    }
+
+    fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
+        let with_option = connection.puts_option();
+        let (now, most) = (self.now, self.config.limits.frames);
+        let index = connection.tuple.port;
+        let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
+            return false;
+        };
+        port.tcp_out(now, device, &mut connection.tcp.set, with_option, most)
+    }
+
+    fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        let now = self.now;
+        let port = self.ports.get_mut(connection.tuple.port);
+        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp.set));
+        // What smoltcp calls due at once waits for a device with room, or for an
+        // address: both come with the next poll.
+        let soon = now + smolsmc_wire::Duration::from_millis(1);
+        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).min();
+        self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
+    }
+
+    /// A deadline of a group may have come.
+    fn group_reminded(&mut self, connections: &mut Connections, key: crate::group::GroupKey, at: Instant) {
+        let now = self.now;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if !group.deadline.reminded(now, at) {
+            return self.set_group_deadline(key);
+        }
+        if group.lingers_until.is_some_and(|until| until <= now) {
+            return self.destroy_group(connections, key);
+        }
+        if let Some(link) = &mut group.link.llc {
+            let idle = match group.role {
+                Role::Server => self.config.timers.idle_server,
+                Role::Client => self.config.timers.idle_client,
+            };
+            match group.idle_since {
+                Some(since) if since + idle <= now => {
+                    link.delete(llc::DeleteReason::PROGRAM_INITIATED, true);
+                }
+                _ => link.run_timers(now),
+            }
+        } else if group.idle_since.is_some() {
+            self.end_group(key, ConnectionError::AbortedHere);
+        }
+        self.run_link(key);
+    }
+
+    /// The queue pair goes, and with the last connection the rest.
+    fn destroy_group(&mut self, connections: &mut Connections, key: crate::group::GroupKey) {
+        let Self { groups, provider, by_qp, .. } = self;
+        let Some(group) = groups.get_mut(key) else { return };
+        if by_qp.remove(&group.link.qp).is_some() {
+            group.link.destroy(provider);
+            for (handle, connection) in connections.iter_mut() {
+                if let Phase::Smc(smc) = &mut connection.phase
+                    && smc.group == key
+                {
+                    smc.in_flight = 0;
+                    self.woken.push_back(handle);
+                }
+            }
+        }
+        self.end_empty_group(key);
+    }
+}

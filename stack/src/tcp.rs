@@ -1,0 +1,120 @@
+//! The TCP end of one connection: smoltcp's socket, alone in its set, so that a
+//! poll costs the same however many other connections there are.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use smolsmc_wire::Duration;
+use smoltcp::iface::{Context, SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+
+pub(crate) struct Tcp {
+    pub(crate) set: SocketSet<'static>,
+    handle: SocketHandle,
+    /// The end is our own doing.
+    closed_here: bool,
+}
+
+impl Tcp {
+    pub(crate) fn new(buffer: usize, timeout: Duration) -> Self {
+        let mut socket = Socket::new(SocketBuffer::new(vec![0; buffer]), SocketBuffer::new(vec![0; buffer]));
+        // CLC is question and answer: neither side may wait for more to say.
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(None);
+        socket.set_timeout(Some(smoltcp::time::Duration::from_micros(timeout.micros())));
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        Self { set, handle, closed_here: false }
+    }
+
+    fn socket(&self) -> &Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    pub(crate) fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    pub(crate) fn connect(&mut self, context: &mut Context, local: SocketAddr, remote: SocketAddr) -> bool {
+        let local = IpListenEndpoint::from(IpEndpoint::from(local));
+        self.socket_mut().connect(context, IpEndpoint::from(remote), local).is_ok()
+    }
+
+    pub(crate) fn listen(&mut self, local: SocketAddr) -> bool {
+        self.socket_mut().listen(IpEndpoint::from(local)).is_ok()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.socket().state()
+    }
+
+    /// Both SYNs are acknowledged.
+    pub(crate) fn is_established(&self) -> bool {
+        !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
+    }
+
+    /// Nothing will be sent or received any more; TIME-WAIT has nothing to say
+    /// either.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state(), State::Closed | State::TimeWait)
+    }
+
+    /// The peer has sent FIN, or everything is over: no more octets than those
+    /// that can be read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        !self.socket().may_recv()
+    }
+
+    pub(crate) fn may_send(&self) -> bool {
+        self.socket().may_send()
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        let socket = self.socket();
+        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    pub(crate) fn readable(&self) -> usize {
+        self.socket().recv_queue()
+    }
+
+    /// The first `len` octets that wait, if they are there and in one piece, as
+    /// those at the start of the stream are.
+    pub(crate) fn peek(&mut self, len: usize) -> Option<&[u8]> {
+        let octets = self.socket_mut().peek(len).ok()?;
+        (octets.len() == len).then_some(octets)
+    }
+
+    /// Drops `len` octets that were peeked at.
+    pub(crate) fn skip(&mut self, len: usize) {
+        let _ = self.socket_mut().recv(|octets| (len.min(octets.len()), ()));
+    }
+
+    /// Sends all of `octets`, or none.
+    pub(crate) fn send_whole(&mut self, octets: &[u8]) -> bool {
+        self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())
+    }
+
+    /// Whether the peer has reset the connection, or TCP gave it up.
+    pub(crate) fn is_reset(&self) -> bool {
+        // After an orderly end there is at least TIME-WAIT, or a FIN of both.
+        self.state() == State::Closed && !self.closed_here
+    }
+
+    /// Whether smoltcp has nothing to send any more: a RST leaves late.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed_here = true;
+        self.socket_mut().close();
+    }
+
+    pub(crate) fn abort(&mut self) {
+        self.closed_here = true;
+        self.socket_mut().abort();
+    }
+}

@@ -1,0 +1,122 @@
+//! The way out of a connection's octets: RDMA WRITEs, and behind them the CDC
+//! message that tells of them, on the same queue pair.
+
+use smolsmc_cdc::CdcMessage;
+use smolsmc_rmb::{Piece, Write, Writes};
+use smolsmc_verbs::{Payload, Provider, SendOperation, SendRequest, Sge, VerbsError};
+
+use crate::connection::{Phase, Smc};
+use crate::error::ConnectionError;
+use crate::group::{GroupKey, Link, Said};
+use crate::handle::SocketHandle;
+use crate::shared::{Connections, Shared};
+
+impl<P: Provider> Shared<P> {
+    /// Lets every link say what its connections have to say, in turn, while
+    /// there is room for messages: no room, no write.
+    pub(crate) fn transmit(&mut self, connections: &mut Connections) -> usize {
+        let mut said = 0;
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(group) = self.groups.get_mut(key) {
+                group.is_queued = false;
+            }
+            while let Some((handle, more)) = self.one_turn(connections, key) {
+                said += 1;
+                if more && let Some(connection) = connections.get_mut(handle) {
+                    self.queue(handle, connection);
+                }
+            }
+        }
+        said
+    }
+
+    /// One connection's turn on a link: which, and whether it has more to say.
+    /// `None` if none is ready, or there is no room.
+    fn one_turn(&mut self, connections: &mut Connections, key: GroupKey) -> Option<(SocketHandle, bool)> {
+        let group = self.groups.get_mut(key)?;
+        let is_over = group.link.failed.is_some();
+        if !is_over && !group.link.has_cdc_slot() {
+            return None;
+        }
+        let handle = group.link.ready.pop_front()?;
+        let Some(Phase::Smc(smc)) = connections.get_mut(handle).map(|connection| &mut connection.phase)
+        else {
+            return Some((handle, false));
+        };
+        smc.is_queued = false;
+        if is_over || !smc.has_something_to_say() {
+            return Some((handle, false));
+        }
+        let turn = self.config.limits.write_turn;
+        match smc.say(&mut self.provider, &mut group.link, handle, turn) {
+            Ok(()) => Some((handle, smc.has_something_to_say())),
+            Err(error) => {
+                self.end_group(key, ConnectionError::Exhausted(error));
+                Some((handle, false))
+            }
+        }
+    }
+}
+
+impl Smc {
+    /// Writes up to `turn` octets, and sends the CDC message behind them.
+    #[inline]
+    fn say<P: Provider>(
+        &mut self,
+        provider: &mut P,
+        link: &mut Link,
+        handle: SocketHandle,
+        turn: u32,
+    ) -> Result<(), VerbsError> {
+        let len = self.may_grant().min(turn);
+        let (from, to) = self.flow.write_offsets();
+        let sizes = self.flow.sizes();
+        let plan = Writes::plan(from, sizes.send, to, sizes.peer, len);
+        if len > 0 {
+            self.flow.write(len);
+        }
+        let flags = self.sayable();
+        let message = self.flow.message(self.peer.token, flags);
+        let mut octets = [0; CdcMessage::LEN];
+        message.emit(&mut octets);
+
+        let mut sges = [[Sge::default(); 2]; 2];
+        for (sges, write) in sges.iter_mut().zip(plan.as_slice()) {
+            for (sge, piece) in sges.iter_mut().zip(write.pieces()) {
+                *sge = self.sge(*piece);
+            }
+        }
+        let said = Said::Cdc { connection: handle, written: self.flow.written() };
+        match (plan.as_slice(), &sges) {
+            ([], _) => link.post(provider, &[], &octets, said)?,
+            ([one], [first, _]) => link.post(provider, &[self.request(one, first)], &octets, said)?,
+            ([one, two, ..], [first, second]) => {
+                let writes = [self.request(one, first), self.request(two, second)];
+                link.post(provider, &writes, &octets, said)?;
+            }
+        }
+        self.said = flags;
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    const fn sge(&self, piece: Piece) -> Sge {
+        let keys = self.send.keys;
+        Sge { addr: keys.iova + piece.offset as u64, len: piece.len, lkey: keys.lkey }
+    }
+
+    /// Unsignalled: the completion of the SEND behind it tells.
+    fn request<'a>(&self, write: &Write, sges: &'a [Sge; 2]) -> SendRequest<'a> {
+        let pieces = sges.get(..write.pieces().len()).unwrap_or_default();
+        SendRequest {
+            wr_id: 0,
+            operation: SendOperation::Write {
+                remote_addr: self.peer.address + u64::from(write.to),
+                rkey: self.peer.rkey,
+            },
+            payload: Payload::Registered(pieces),
+            signalled: false,
+            solicited: false,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+
+use smolsmc::{Config, Eid, Mac, PortConfig, SoftNic, Stack, Wakeup};
+use smolsmc_wire::{Duration, Instant};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+
+use super::cable::Cable;
+use super::{Faults, Random};
+
+/// Whole stacks on one simulated Ethernet, one clock, one seed. Frames find
+/// their way by MAC address, as on a switch that knows everybody.
+pub struct Lan {
+    hosts: Vec<Host>,
+    in_flight: BinaryHeap<Reverse<Flight>>,
+    now: Instant,
+    numbers: u64,
+    random: Random,
+    trace: DefaultHasher,
+    /// Every frame that was sent, and when, if it is kept.
+    pub log: Option<Vec<(Instant, Vec<u8>)>>,
+}
+
+struct Host {
+    stack: Stack<SoftNic>,
+    device: Queues,
+    mac: Mac,
+    /// Of what it sends.
+    cable: Cable,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Flight {
+    at: Instant,
+    number: u64,
+    to: usize,
+    frame: Vec<u8>,
+}
+
+/// Time moves at least so far when nothing is to be done.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// The address of a host in a [`Lan`].
+#[must_use]
+pub const fn address_of(host: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 9, 0, host as u8 + 1))
+}
+
+/// The usual configuration of a host: one port, enterprise id `SIM`.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn host_config(host: usize, random: &mut Random) -> Config {
+    let mut entropy = [0; 32];
+    for word in entropy.chunks_exact_mut(8) {
+        word.copy_from_slice(&random.number().to_le_bytes());
+    }
+    let mut config = Config::new(entropy);
+    config.eids.push(Eid::from_ascii("SIM").expect("a UEID"));
+    let mut port = PortConfig::new(Mac([0x52, 0x54, 0, 0, 0, host as u8 + 1]), 1500);
+    port.addresses.push((address_of(host), 24));
+    config.ports.push(port);
+    config
+}
+
+impl Lan {
+    /// Hosts of these configurations, on a clean wire.
+    ///
+    /// # Panics
+    /// If a configuration is refused.
+    #[must_use]
+    pub fn new(seed: u64, configs: Vec<Config>) -> Self {
+        let now = Instant::from_millis(1);
+        let host = |config: Config| Host {
+            mac: config.ports[0].mac,
+            stack: smolsmc::soft(config, now).expect("a sound configuration"),
+            device: Queues::default(),
+            cable: Cable::default(),
+        };
+        Self {
+            hosts: configs.into_iter().map(host).collect(),
+            in_flight: BinaryHeap::new(),
+            now,
+            numbers: 0,
+            random: Random::new(seed),
+            trace: DefaultHasher::new(),
+            log: None,
+        }
+    }
+
+    /// `count` usual hosts, changed by `change`.
+    #[must_use]
+    pub fn of(seed: u64, count: usize, change: impl Fn(usize, &mut Config)) -> Self {
+        let mut random = Random::new(seed);
+        let configs = (0..count).map(|host| {
+            let mut config = host_config(host, &mut random);
+            change(host, &mut config);
+            config
+        });
+        let configs = configs.collect();
+        Self::new(random.number(), configs)
+    }
+
+    /// A host's stack.
+    pub fn stack(&mut self, host: usize) -> &mut Stack<SoftNic> {
+        &mut self.hosts[host].stack
+    }
+
+    /// Replaces a host by a new life of it; nothing of the old one is left.
+    ///
+    /// # Panics
+    /// If the configuration is refused.
+    pub fn restart(&mut self, host: usize, config: Config) {
+        let stack = smolsmc::soft(config, self.now).expect("a sound configuration");
+        let host = &mut self.hosts[host];
+        host.stack = stack;
+        host.device = Queues::default();
+    }
+
+    /// What happens to frames that this host sends from now on.
+    pub fn set_faults(&mut self, host: usize, faults: Faults) {
+        self.hosts[host].cable.faults = faults;
+    }
+
+    /// The time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// A number that is the same only for the same frames at the same times.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    /// Polls every host until it has nothing to do now, carries their frames,
+    /// and moves the clock to what comes next.
+    pub fn step(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.turn(host);
+        }
+        let wakeups = self.hosts.iter_mut().map(|host| match host.stack.poll_at() {
+            Wakeup::Now => Some(self.now),
+            Wakeup::At(at) => Some(at),
+            Wakeup::OnInput => None,
+        });
+        let next = wakeups.flatten().min().into_iter();
+        let next = next.chain(self.in_flight.peek().map(|Reverse(flight)| flight.at)).min();
+        self.now = next.unwrap_or(self.now + IDLE).max(self.now + Duration::from_micros(1));
+        while self.in_flight.peek().is_some_and(|Reverse(flight)| flight.at <= self.now) {
+            let Some(Reverse(flight)) = self.in_flight.pop() else { break };
+            (flight.at.micros(), flight.to, &flight.frame).hash(&mut self.trace);
+            self.hosts[flight.to].device.inbox.push_back(flight.frame);
+        }
+    }
+
+    /// Steps until `done`, at most for so long.
+    ///
+    /// # Panics
+    /// If it takes longer.
+    pub fn until(&mut self, most: Duration, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let end = self.now + most;
+        while !done(self) {
+            assert!(self.now < end, "{what}: not within {} ms", most.micros() / 1000);
+            self.step();
+        }
+    }
+
+    /// Steps for so long.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    fn turn(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        loop {
+            let outcome = host.stack.poll(self.now, core::slice::from_mut(&mut host.device));
+            if !outcome.progressed && !outcome.more {
+                break;
+            }
+        }
+        let frames: Vec<_> = host.device.outbox.drain(..).collect();
+        for frame in frames {
+            self.send(index, frame);
+        }
+    }
+
+    fn send(&mut self, from: usize, mut frame: Vec<u8>) {
+        if let Some(log) = &mut self.log {
+            log.push((self.now, frame.clone()));
+        }
+        let to: [u8; 6] = frame[..6].try_into().expect("six octets");
+        let is_for = |mac: Mac| to[0] & 1 != 0 || mac == Mac(to);
+        let fate = self.hosts[from].cable.carry(self.now, &mut frame, &mut self.random);
+        for at in [fate.arrives, fate.again].into_iter().flatten() {
+            for (to, host) in self.hosts.iter().enumerate() {
+                if to != from && is_for(host.mac) {
+                    self.numbers += 1;
+                    let frame = frame.clone();
+                    self.in_flight.push(Reverse(Flight { at, number: self.numbers, to, frame }));
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queues {
+    inbox: VecDeque<Vec<u8>>,
+    outbox: Vec<Vec<u8>>,
+}
+
+struct Received(Vec<u8>);
+struct Sending<'a>(&'a mut Vec<Vec<u8>>);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+impl TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        self.0.push(frame);
+        result
+    }
+}
+
+impl Device for Queues {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Sending<'a>;
+
+    fn receive(&mut self, _now: smoltcp::time::Instant) -> Option<(Received, Sending<'_>)> {
+        let frame = self.inbox.pop_front()?;
+        Some((Received(frame), Sending(&mut self.outbox)))
+    }
+
+    fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<Sending<'_>> {
+        Some(Sending(&mut self.outbox))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
