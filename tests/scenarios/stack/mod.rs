@@ -1,5 +1,6 @@
 //! Whole stacks on a simulated Ethernet.
 
+mod as_linux;
 mod basics;
 mod closing;
 mod failing;
