@@ -81,6 +81,13 @@ impl Close {
         self.said
     }
 
+    /// What the peer said.
+    #[inline]
+    #[must_use]
+    pub const fn heard(&self) -> StateFlags {
+        self.heard
+    }
+
     /// Whether the application may still write.
     #[inline]
     #[must_use]

@@ -1,2 +1,4 @@
+mod close;
 mod cursor;
+mod flow;
 mod message;

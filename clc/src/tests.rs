@@ -1,5 +1,6 @@
 mod flips;
 mod limits;
+mod negotiation;
 mod option;
 mod round_trip;
 mod strategy;

@@ -1,5 +1,6 @@
 mod emit;
 mod header;
+mod link;
 mod properties;
 mod strategy;
 mod vectors;
