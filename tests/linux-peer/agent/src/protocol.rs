@@ -178,8 +178,8 @@ pub enum Request {
     Listen { family: Family, port: u16, backlog: i32, behaviour: Behaviour, options: Vec<SocketOption> },
     /// What became of a listener's connections: `Vec<Served>`, in order of arrival.
     Served { listener: Handle },
-    /// As [`Request::Served`], once so many connections have ended.
-    AwaitServed { listener: Handle, count: usize, seconds: f64 },
+    /// As [`Request::Served`], once so many connections have come, or have ended too.
+    AwaitServed { listener: Handle, count: usize, ended: bool, seconds: f64 },
     /// The next connection of a manual listener: [`Handle`].
     Accept { listener: Handle, seconds: f64 },
     /// Connects: [`Handle`].

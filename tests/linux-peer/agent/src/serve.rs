@@ -115,8 +115,8 @@ impl Agent {
                 done(sockets.listen(family, port, backlog, behaviour, &options)?)
             }
             Request::Served { listener } => done(sockets.served(listener)?),
-            Request::AwaitServed { listener, count, seconds: s } => {
-                done(sockets.await_served(listener, count, seconds(s))?)
+            Request::AwaitServed { listener, count, ended, seconds: s } => {
+                done(sockets.await_served(listener, count, ended, seconds(s))?)
             }
             Request::Accept { listener, seconds: s } => done(sockets.accept(listener, seconds(s))?),
             Request::Connect { family, address, port, options } => {

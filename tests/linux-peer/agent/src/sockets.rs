@@ -213,21 +213,24 @@ impl Sockets {
         Ok(lock(&self.listener(listener)?.arrivals).served.clone())
     }
 
+    /// Waits until so many connections have come, or, with `ended`, have ended.
     pub(crate) fn await_served(
         &self,
         listener: Handle,
         count: usize,
+        ended: bool,
         patience: Duration,
     ) -> Result<Vec<Served>, Failure> {
         let listener = self.listener(listener)?;
-        let ended = |a: &Arrivals| a.served.iter().filter(|s| s.ended).count();
+        let so_far = |a: &Arrivals| a.served.iter().filter(|s| s.ended || !ended).count();
         let arrivals = lock(&listener.arrivals);
         let (arrivals, _) = listener
             .changed
-            .wait_timeout_while(arrivals, patience, |a| ended(a) < count)
+            .wait_timeout_while(arrivals, patience, |a| so_far(a) < count)
             .unwrap_or_else(PoisonError::into_inner);
-        if ended(&arrivals) < count {
-            let text = format!("{} of {count} connections ended: {:?}", ended(&arrivals), arrivals.served);
+        if so_far(&arrivals) < count {
+            let what = if ended { "ended" } else { "came" };
+            let text = format!("{} of {count} connections {what}: {:?}", so_far(&arrivals), arrivals.served);
             return Err(Failure::says(&text));
         }
         Ok(arrivals.served.clone())
