@@ -20,6 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("cli", &["decode"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
+    ("tests/linux-peer", &["linux-agent"]),
+    ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce"]),
 ];
 

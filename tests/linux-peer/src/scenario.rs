@@ -1,0 +1,145 @@
+//! A scenario, and what it finds when it begins.
+
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{Error, Guest, Result, Wire};
+
+/// How long a scenario may take before the whole run is given up.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Does something with guests; returns what carried the data, as `SMC-R` or `TCP 0x03030000`.
+type Run = Box<dyn Fn(&Stage<'_>) -> Result<String>>;
+
+/// Who is connected with whom when a scenario begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// Two guests, with a wire between their first NICs.
+    Pair,
+    /// One guest; nobody is connected to its NIC's socket yet.
+    Alone,
+}
+
+/// Something that must hold.
+pub struct Scenario {
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) topology: Topology,
+    pub(crate) spoils: bool,
+    pub(crate) limit: Duration,
+    pub(crate) run: Run,
+}
+
+impl Scenario {
+    fn new(name: &str, role: &str, topology: Topology, run: Run) -> Self {
+        Self { name: name.to_owned(), role: role.to_owned(), topology, spoils: false, limit: LIMIT, run }
+    }
+
+    /// Two guests wired together. `role` says who is what, for the table.
+    pub fn pair(name: &str, role: &str, run: impl Fn(&Stage<'_>) -> Result<String> + 'static) -> Self {
+        Self::new(name, role, Topology::Pair, Box::new(run))
+    }
+
+    /// One guest, whose NIC's socket the scenario connects to ([`Guest::nic`]).
+    pub fn alone(name: &str, role: &str, run: impl Fn(&Stage<'_>) -> Result<String> + 'static) -> Self {
+        Self::new(name, role, Topology::Alone, Box::new(run))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who is what.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The guests are of no use afterwards: the next scenario gets new ones.
+    #[must_use]
+    pub fn spoils_guests(mut self) -> Self {
+        self.spoils = true;
+        self
+    }
+
+    /// May take longer than three minutes.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// What a scenario finds: guests that are set up, idle and reset.
+pub struct Stage<'a> {
+    pub(crate) guests: &'a [Guest],
+    pub(crate) wire: Option<&'a Wire>,
+    pub(crate) folder: &'a Path,
+    pub(crate) port: &'a Cell<u16>,
+}
+
+/// The UEID that guests have when a scenario begins.
+pub(crate) const UEID: &str = "LABEID";
+
+impl Stage<'_> {
+    /// Guest number 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// If the scenario has no such guest.
+    pub fn guest(&self, number: usize) -> Result<&Guest> {
+        self.guests.get(number).ok_or_else(|| Error::Scenario(format!("there is no guest {number}")))
+    }
+
+    /// The wire between both guests' first NICs.
+    ///
+    /// # Errors
+    ///
+    /// If the scenario has one guest only.
+    pub fn wire(&self) -> Result<&Wire> {
+        self.wire.ok_or_else(|| Error::Scenario("there is no wire".to_owned()))
+    }
+
+    /// The address of a guest's `eth0`; a prefix of 24 bits goes with it.
+    #[must_use]
+    pub fn address(number: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 9, 0, number as u8 + 1)
+    }
+
+    /// An address in the same network that no guest has.
+    #[must_use]
+    pub fn free_address() -> Ipv4Addr {
+        Ipv4Addr::new(10, 9, 0, 100)
+    }
+
+    /// The UEID that guests have.
+    #[must_use]
+    pub fn ueid() -> &'static str {
+        UEID
+    }
+
+    /// A port that no scenario of this run had.
+    #[must_use]
+    pub fn fresh_port(&self) -> u16 {
+        self.port.replace(self.port.get() + 1)
+    }
+
+    /// Where captures are, and where a scenario may leave traces: kept if it fails.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder
+    }
+}
+
+/// Fails a scenario, with what was seen, unless `holds`.
+///
+/// # Errors
+///
+/// [`Error::Scenario`].
+pub fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Scenario(seen())) }
+}
