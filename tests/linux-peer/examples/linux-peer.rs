@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Summary, linux_to_linux, run};
+use smolsmc_linux_peer::{Options, Summary, linux_to_linux, ours, run};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -30,7 +30,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let scenarios = linux_to_linux();
+    let mut scenarios = ours();
+    scenarios.extend(linux_to_linux());
     if arguments.list {
         scenarios.iter().for_each(|scenario| println!("{:28} {}", scenario.name(), scenario.role()));
         return ExitCode::SUCCESS;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -111,6 +111,32 @@ fn read_answers(lines: UnixStream, waiting: &Waiting, log: &Log) {
 }
 
 impl<T: DeserializeOwned> Pending<T> {
+    /// The answer, if it has come; `None` if not yet. To be asked no more after
+    /// it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the agent's reason, [`Error::Gone`].
+    pub fn poll(&mut self) -> Result<Option<T>> {
+        match self.answer.try_recv() {
+            Ok(answer) => self.value(answer).map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(self.gone()),
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::Gone { guest: self.guest.clone(), why: format!("no answer to {}", self.request) }
+    }
+
+    fn value(&self, answer: Answer) -> Result<T> {
+        if let Some(fault) = answer.fault {
+            return Err(Error::Refused { guest: self.guest.clone(), request: self.request.clone(), fault });
+        }
+        let value = answer.ok.unwrap_or_default();
+        serde_json::from_value(value).map_err(io::Error::from).map_err(Error::io(self.request.clone()))
+    }
+
     /// Waits for the answer.
     ///
     /// # Errors
@@ -121,14 +147,8 @@ impl<T: DeserializeOwned> Pending<T> {
             RecvTimeoutError::Timeout => {
                 Error::Deadline { what: format!("guest {}, {}", self.guest, self.request), within }
             }
-            RecvTimeoutError::Disconnected => {
-                Error::Gone { guest: self.guest.clone(), why: format!("no answer to {}", self.request) }
-            }
+            RecvTimeoutError::Disconnected => self.gone(),
         })?;
-        if let Some(fault) = answer.fault {
-            return Err(Error::Refused { guest: self.guest, request: self.request, fault });
-        }
-        let value = answer.ok.unwrap_or_default();
-        serde_json::from_value(value).map_err(io::Error::from).map_err(Error::io(self.request))
+        self.value(answer)
     }
 }
