@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stack", &["wire", "verbs", "clc", "llc", "cdc", "rmb"]),
     ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
+    ("ethernet", &[]),
     ("cli", &["decode"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent"]),
