@@ -1,6 +1,7 @@
 //! The `smolsmc` command: tools around the user-space SMC-R stack.
 
 mod decode;
+mod ladder;
 
 use std::process::ExitCode;
 
