@@ -9,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use smolsmc::{
-    Config, Duration, Eid, Instant, ListenOptions, Mac, PortConfig, RecvError, SoftNic, SocketOptions, Stack, Wakeup,
+    Config, Duration, Eid, Instant, ListenOptions, Mac, PortConfig, RecvError, SocketOptions, SoftNic, Stack,
+    Wakeup,
 };
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 
@@ -84,7 +85,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut asked, mut answer) = (false, Vec::new());
     let mut served = None;
     while answer.len() < 5 {
-        let busy = client.poll(now, &mut client_driver).progressed | server.poll(now, &mut server_driver).progressed;
+        let busy =
+            client.poll(now, &mut client_driver).progressed | server.poll(now, &mut server_driver).progressed;
 
         served = served.or_else(|| server.accept(listener));
         if let Some(socket) = served {
