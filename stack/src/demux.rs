@@ -108,11 +108,12 @@ impl<P: Provider> Shared<P> {
         self.handshakes += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
+        self.opening.push_back(handle);
         Some(handle)
     }
 
-    /// A frame that is no TCP may tell a neighbour's address: SYNs that wait for
-    /// it can go.
+    /// A frame that is no TCP may tell a neighbour's address: SYNs and SYN-ACKs
+    /// that wait for it can go.
     fn neighbour_perhaps(&mut self, connections: &mut Connections) {
         for _ in 0..self.opening.len() {
             let Some(handle) = self.opening.pop_front() else { break };

@@ -41,7 +41,7 @@ pub(crate) struct Shared<P> {
     pub(crate) deadlines: Deadlines,
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
-    /// Clients whose SYN may wait for a neighbour's address.
+    /// Connections whose SYN or SYN-ACK may wait for a neighbour's address.
     pub(crate) opening: VecDeque<SocketHandle>,
     /// Servers whose client is just making its link group.
     pub(crate) waiting_for_group: VecDeque<SocketHandle>,

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Summary, linux_to_linux, ours, run};
+use smolsmc_linux_peer::{Options, Summary, hold, linux_to_linux, ours, run};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -26,10 +26,22 @@ struct Arguments {
     /// Fetch the newest kernel even if one is kept.
     #[arg(long)]
     fetch: bool,
+    /// Run nothing: boot one guest with an SMC echo, say how to reach it, and wait.
+    #[arg(long)]
+    hold: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.hold {
+        return match hold(arguments.fetch, |line| println!("{line}")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let mut scenarios = ours();
     scenarios.extend(linux_to_linux());
     if arguments.list {

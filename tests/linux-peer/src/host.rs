@@ -10,13 +10,13 @@ use std::{fs::File, thread};
 
 use serde::de::DeserializeOwned;
 use smolsmc::{
-    Config, Eid, ListenOptions, ListenerHandle, Mac, PortConfig, RecvError, SendError, SoftNic, SocketHandle,
-    SocketOptions, Stack, Transport, Wakeup,
+    Config, Eid, ListenOptions, ListenerHandle, Mac, PortConfig, RecvError, SendError, SocketHandle,
+    SocketOptions, SoftNic, Stack, Transport, Wakeup,
 };
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 
 use crate::scenario::{Stage, ensure};
-use crate::{Error, Guest, Pending, Result, frames, pattern};
+use crate::{Error, Pending, Result, frames, pattern};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,9 +44,11 @@ struct Echo {
 
 impl Host {
     /// At [`Stage::free_address`], on a guest's first NIC.
-    pub(crate) fn on(guest: &Guest, change: impl FnOnce(&mut Config)) -> Result<Self> {
+    pub(crate) fn on(stage: &Stage<'_>, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let mut entropy = [0; 32];
-        File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut entropy)).map_err(Error::io("urandom"))?;
+        File::open("/dev/urandom")
+            .and_then(|mut f| f.read_exact(&mut entropy))
+            .map_err(Error::io("urandom"))?;
         let mut config = Config::new(entropy);
         config.eids.extend(Eid::from_ascii(Stage::ueid()));
         let mut port = PortConfig::new(MAC, 1500);
@@ -55,13 +57,7 @@ impl Host {
         change(&mut config);
         let stack = smolsmc::soft(config, smolsmc::Instant::ZERO);
         let stack = stack.map_err(|error| Error::Scenario(error.to_string()))?;
-        let path = guest.nic(0);
-        let stream = UnixStream::connect(&path).map_err(Error::io(path.display().to_string()))?;
-        Ok(Self { stack, device: Cable::new(stream)?, start: Instant::now(), echoing: Vec::new() })
-    }
-
-    pub(crate) const fn stack(&mut self) -> &mut Stack<SoftNic> {
-        &mut self.stack
+        Ok(Self { stack, device: Cable::new(stage.attach(0)?)?, start: Instant::now(), echoing: Vec::new() })
     }
 
     /// One turn of everything; sleeps if there is nothing to do.
@@ -82,7 +78,11 @@ impl Host {
     }
 
     /// Takes turns until `done` says something.
-    pub(crate) fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Result<Option<T>>) -> Result<T> {
+    pub(crate) fn until<T>(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(value) = done(self)? {
@@ -193,14 +193,25 @@ impl Host {
         })
     }
 
+    /// Receives so many octets of a stream, and verifies.
+    pub(crate) fn receive(&mut self, socket: SocketHandle, stream: u64, octets: u64) -> Result<()> {
+        let mut received = 0;
+        self.until("the guest's octets", |host| {
+            received += host.receive_some(socket, stream, received)?.unwrap_or(0);
+            Ok((received == octets).then_some(()))
+        })
+    }
+
     /// Receives to the end of the stream, and verifies; how many octets.
     pub(crate) fn receive_to_end(&mut self, socket: SocketHandle, stream: u64) -> Result<u64> {
         let mut received = 0;
-        self.until("the end of the guest's stream", |host| match host.receive_some(socket, stream, received)? {
-            Some(0) => Ok(Some(received)),
-            more => {
-                received += more.unwrap_or(0);
-                Ok(None)
+        self.until("the end of the guest's stream", |host| {
+            match host.receive_some(socket, stream, received)? {
+                Some(0) => Ok(Some(received)),
+                more => {
+                    received += more.unwrap_or(0);
+                    Ok(None)
+                }
             }
         })
     }

@@ -91,7 +91,7 @@ impl<'a> Met<'a> {
         change: impl FnOnce(&mut Config),
     ) -> Result<Self> {
         let guest = stage.guest(0)?;
-        let mut host = Host::on(guest, change)?;
+        let mut host = Host::on(stage, change)?;
         let (socket, theirs) = meet(&mut host, stage, guest, we, family, echo)?;
         Ok(Self { host, guest, we, socket, theirs })
     }
@@ -275,13 +275,14 @@ fn half_close_ours(stage: &Stage<'_>, we: We) -> Result<String> {
     ensure(whole, || format!("the guest: {received:?}"))?;
     let request = Request::Send { handle, stream: 2, octets: 100_000, chunk: CHUNK, seconds: SECONDS };
     let pending = met.guest.begin::<Transfer>(request)?;
-    let closing = met.guest.begin::<()>(Request::Close { handle });
-    let received = met.host.receive_to_end(met.socket, 2)?;
-    ensure(received == 100_000, || format!("we received {received}"))?;
+    met.host.receive(met.socket, 2, 100_000)?;
     let sent = met.host.during(pending)?;
     ensure(sent.octets == 100_000, || format!("the guest: {sent:?}"))?;
+    let closing = met.guest.begin::<()>(Request::Close { handle })?;
+    let more = met.host.receive_to_end(met.socket, 2)?;
+    ensure(more == 0, || format!("we received {more} more"))?;
     met.host.close(met.socket);
-    met.host.during(closing?)?;
+    met.host.during(closing)?;
     met.host.leave()?;
     Ok(transport_name(transport))
 }
@@ -336,10 +337,9 @@ fn eid_mismatch(stage: &Stage<'_>, we: We) -> Result<String> {
         config.eids = Eid::from_ascii("OTHEREID").into_iter().collect();
     })?;
     let (ours, theirs) = match we {
-        We::Connect => (
-            "TCP (we: 0x05000000 peer declined; peer: 0x03030000 no SMC device (R or D))",
-            (NO_DEVICE, 0),
-        ),
+        We::Connect => {
+            ("TCP (we: 0x05000000 peer declined; peer: 0x03030000 no SMC device (R or D))", (NO_DEVICE, 0))
+        }
         We::Listen => ("TCP (we: 0x03030000 no SMC device (R or D))", (PEER_DECLINED, NO_DEVICE)),
     };
     let name = ensure_tcp(&mut met, ours, Some(theirs))?;

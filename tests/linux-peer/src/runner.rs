@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::lab::make_folder;
+use crate::plug::Plug;
 use crate::scenario::{Stage, Topology, UEID};
 use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, log_rules};
 
@@ -112,6 +113,8 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
 struct Runner {
     // The wire goes before the guests, and the guests before their lab.
     wire: Option<Wire>,
+    /// Into each guest's first NIC.
+    plugs: Vec<Plug>,
     guests: Vec<Guest>,
     /// The first record of each guest's kernel log that is not looked at yet.
     marks: Vec<u64>,
@@ -124,8 +127,8 @@ struct Runner {
 
 impl Runner {
     fn new(lab: Lab, guest_count: u8, keep: bool) -> Self {
-        let (wire, guests, marks, boots) = (None, Vec::new(), Vec::new(), Vec::new());
-        Self { wire, guests, marks, lab, guest_count, keep, boots, port: Cell::new(5000) }
+        let (wire, plugs, guests, marks, boots) = (None, Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { wire, plugs, guests, marks, lab, guest_count, keep, boots, port: Cell::new(5000) }
     }
 
     fn run(&mut self, scenario: &Scenario, progress: &mut impl FnMut(&str)) -> Outcome {
@@ -143,6 +146,7 @@ impl Runner {
         let evidence = self.evidence(scenario, &folder, result.as_ref().err());
         if scenario.spoils || result.is_err() {
             self.wire = None;
+            self.plugs.clear();
             self.guests.clear();
         }
         Outcome {
@@ -163,9 +167,10 @@ impl Runner {
         if self.guests.is_empty() || !self.guests.iter().all(Guest::is_alive) {
             self.boot(progress)?;
         }
-        match (scenario.topology, &self.guests[..]) {
+        match (scenario.topology, &self.plugs[..]) {
             (Topology::Pair, [a, b, ..]) if self.wire.is_none() => {
-                self.wire = Some(Wire::join(&a.nic(0), &b.nic(0))?);
+                let wire = Wire::between(a.attach()?, b.attach()?);
+                self.wire = Some(wire.map_err(Error::io("cannot make a wire"))?);
             }
             (Topology::Pair, _) => {}
             (Topology::Alone, _) => self.wire = None,
@@ -181,9 +186,11 @@ impl Runner {
 
     fn boot(&mut self, progress: &mut impl FnMut(&str)) -> Result<()> {
         self.wire = None;
+        self.plugs.clear();
         self.guests.clear();
         let configs: Vec<_> = (0..self.guest_count).map(|number| GuestConfig::numbered(number, 1)).collect();
         self.guests = self.lab.boot(&configs)?;
+        self.plugs = self.guests.iter().map(|guest| Plug::new(&guest.nic(0))).collect::<Result<_>>()?;
         self.marks = vec![0; self.guests.len()];
         for (number, guest) in self.guests.iter().enumerate() {
             guest.set_up(Stage::address(number), UEID)?;
@@ -195,7 +202,13 @@ impl Runner {
     }
 
     fn play(&self, scenario: &Scenario, folder: &Path) -> Result<String> {
-        let stage = Stage { guests: &self.guests, wire: self.wire.as_ref(), folder, port: &self.port };
+        let stage = Stage {
+            guests: &self.guests,
+            plugs: &self.plugs,
+            wire: self.wire.as_ref(),
+            folder,
+            port: &self.port,
+        };
         let played = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&stage)));
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);

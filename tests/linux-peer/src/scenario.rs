@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::plug::Plug;
 use crate::{Error, Guest, Result, Wire};
 
 /// How long a scenario may take before the whole run is given up.
@@ -77,6 +79,7 @@ impl Scenario {
 /// What a scenario finds: guests that are set up, idle and reset.
 pub struct Stage<'a> {
     pub(crate) guests: &'a [Guest],
+    pub(crate) plugs: &'a [Plug],
     pub(crate) wire: Option<&'a Wire>,
     pub(crate) folder: &'a Path,
     pub(crate) port: &'a Cell<u16>,
@@ -93,6 +96,17 @@ impl Stage<'_> {
     /// If the scenario has no such guest.
     pub fn guest(&self, number: usize) -> Result<&Guest> {
         self.guests.get(number).ok_or_else(|| Error::Scenario(format!("there is no guest {number}")))
+    }
+
+    /// Plugs an end into a guest's first NIC, in place of the wire.
+    ///
+    /// # Errors
+    ///
+    /// If the scenario has no such guest.
+    pub fn attach(&self, number: usize) -> Result<UnixStream> {
+        let plug =
+            self.plugs.get(number).ok_or_else(|| Error::Scenario(format!("there is no guest {number}")))?;
+        plug.attach()
     }
 
     /// The wire between both guests' first NICs.

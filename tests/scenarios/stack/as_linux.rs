@@ -2,8 +2,6 @@
 //! `linux612-max-links-1.pcap`: what we say is what they say, octet for octet,
 //! apart from identifiers.
 
-use std::ops::Range;
-
 use smolsmc::SocketHandle;
 use smolsmc_clc::{Header, option};
 use smolsmc_roce::packet::{Operation, RocePacket};
@@ -16,24 +14,24 @@ type Word = (usize, &'static str, Vec<u8>);
 
 /// Octets that name a host, a queue pair, memory or a connection, by the kind of
 /// word. The lower half of the octet with the operating system is the release.
-const IDENTIFIERS: &[(&str, &[Range<usize>])] = &[
+const IDENTIFIERS: &[(&str, &[(usize, usize)])] = &[
     ("SYN option", &[]),
     // Peer ID and MAC, which Linux over rxe leaves zero; GID; enterprise id.
-    ("CLC 1", &[8..16, 32..38, 88..104, 120..152]),
-    ("CLC 2", &[8..41, 41..45, 46..50, 52..60, 61..64, 64..96, 108..140]),
-    ("CLC 3", &[8..41, 41..45, 46..50, 52..60, 61..64, 64..96, 108..140, 160..176]),
-    ("LLC", &[4..29]),
-    ("CDC", &[4..8]),
+    ("CLC 1", &[(8, 16), (32, 38), (88, 104), (120, 152)]),
+    ("CLC 2", &[(8, 41), (41, 45), (46, 50), (52, 60), (61, 64), (64, 96), (108, 140)]),
+    ("CLC 3", &[(8, 41), (41, 45), (46, 50), (52, 60), (61, 64), (64, 96), (108, 140), (160, 176)]),
+    ("LLC", &[(4, 29)]),
+    ("CDC", &[(4, 8)]),
     // Address and rkey.
-    ("WRITE", &[0..12]),
+    ("WRITE", &[(0, 12)]),
 ];
 
 const OS_AT: usize = 105;
 
 fn without_identifiers((who, what, mut octets): Word) -> Word {
     let (_, ranges) = IDENTIFIERS.iter().find(|(kind, _)| *kind == what).expect("a kind with a rule");
-    for range in *ranges {
-        octets[range.clone()].fill(0);
+    for &(from, to) in *ranges {
+        octets[from..to].fill(0);
     }
     if (what == "CLC 2" || what == "CLC 3") && octets.len() > OS_AT {
         octets[OS_AT] &= 0x0f;

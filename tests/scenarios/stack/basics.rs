@@ -34,6 +34,20 @@ fn first_contact_and_octets_both_ways() {
     assert_eq!(pair.said(Kind::Llc).len(), 2, "CONFIRM LINK and its response");
 }
 
+/// A Linux client had to wait a second for our SYN-ACK, since the answer to our
+/// ARP request woke clients only.
+#[test]
+fn a_syn_ack_goes_as_soon_as_the_neighbour_is_known() {
+    let mut pair = Pair::new(9);
+    pair.connect();
+    // The client knows the server's address, a new life of the server not the client's.
+    pair.restart_server();
+    let start = pair.lan.now();
+    pair.connect();
+    let took = pair.lan.now().since(start);
+    assert!(took < Duration::from_millis(100), "{} us", took.micros());
+}
+
 #[test]
 fn rings_of_every_pair_of_sizes() {
     for (own, other) in [(0, 5), (5, 0), (2, 1), (0, 0)] {

@@ -142,11 +142,7 @@ fn a_client_that_forgot_the_group_says_out_of_sync_and_both_recover() {
 fn a_server_that_restarted_makes_a_new_group() {
     let mut pair = Pair::new(28);
     let (client, _) = pair.connect();
-    let mut random = Random::new(99);
-    let _ = random.number();
-    pair.lan.restart(SERVER, host_config(SERVER, &mut random));
-    let local = std::net::SocketAddr::new(smolsmc_tests::sim::address_of(SERVER), 5000);
-    pair.listener = pair.lan.stack(SERVER).listen(local, smolsmc::ListenOptions::USUAL).unwrap();
+    pair.restart_server();
     let (client2, server2) = pair.connect();
     assert_eq!(group(pair.transport(CLIENT, client2)), (2, true));
     pair.transfer((CLIENT, client2), (SERVER, server2), 100_000);

@@ -7,7 +7,7 @@ use smolsmc::{
     SocketOptions, Transport,
 };
 use smolsmc_decode::{Dissector, Frame, FrameReport, Kind};
-use smolsmc_tests::sim::{Lan, address_of};
+use smolsmc_tests::sim::{Lan, Random, address_of, host_config};
 use smolsmc_wire::Duration;
 
 pub(super) const CLIENT: usize = 0;
@@ -40,6 +40,14 @@ impl Pair {
 
     pub(super) fn connect(&mut self) -> (SocketHandle, SocketHandle) {
         self.connect_with(SocketOptions::default())
+    }
+
+    /// The server begins a new life, with other entropy.
+    pub(super) fn restart_server(&mut self) {
+        let config = host_config(SERVER, &mut Random::new(99));
+        self.lan.restart(SERVER, config);
+        let local = SocketAddr::new(address_of(SERVER), PORT);
+        self.listener = self.lan.stack(SERVER).listen(local, ListenOptions::USUAL).unwrap();
     }
 
     /// Connects, and waits until both sides know how.
