@@ -300,6 +300,24 @@ impl Flow {
         Ok(Heard { readable, freed, news, stale: false })
     }
 
+    /// Whether the peer has said anything yet.
+    #[inline]
+    #[must_use]
+    pub const fn has_heard(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// What was prepared, if all of it is still in the send ring: octets from
+    /// its start. `None` once the peer has acknowledged any of it.
+    #[must_use]
+    pub const fn untouched(&self) -> Option<u32> {
+        if self.completed == 0 && self.prepared <= self.sizes.send as u64 {
+            Some(self.prepared as u32)
+        } else {
+            None
+        }
+    }
+
     /// Everything the peer ever said about the connection.
     #[inline]
     #[must_use]

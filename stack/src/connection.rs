@@ -129,6 +129,9 @@ pub(crate) struct Smc {
     pub(crate) is_queued: bool,
     /// The link is gone: nothing can be said any more.
     pub(crate) is_lost: bool,
+    /// Why the link went before the peer had said anything on it. The peer may
+    /// still decline, and all can go over TCP.
+    pub(crate) doubt: Option<ConnectionError>,
     /// Why it ends, if not by both sides' wish. What arrived can still be read.
     pub(crate) error: Option<ConnectionError>,
     /// The peer's messages make no sense any more.
@@ -169,7 +172,7 @@ impl Smc {
     /// Nothing more will be said or heard, and nothing of ours is on its way.
     pub(crate) fn is_done(&self) -> bool {
         let ended = self.close.state() == CloseState::Closed && self.sayable() == self.said;
-        (ended || self.is_lost) && self.in_flight == 0
+        (ended || self.is_lost) && self.in_flight == 0 && self.doubt.is_none()
     }
 
     pub(crate) fn fail(&mut self, error: ConnectionError) {

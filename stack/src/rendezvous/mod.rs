@@ -78,6 +78,10 @@ impl<P: Provider> Shared<P> {
             let step = match &connection.phase {
                 Phase::Opening => self.opening_step(handle, connection),
                 Phase::Rendezvous(_) => self.rendezvous_step(handle, connection),
+                Phase::Smc(smc) if !smc.flow.has_heard() && connection.tcp.readable() > 0 => {
+                    self.late_word(connection)
+                }
+                Phase::Smc(smc) if smc.doubt.is_some() => self.doubt_step(connection),
                 _ => return,
             };
             match step {
@@ -96,12 +100,22 @@ impl<P: Provider> Shared<P> {
         error: ConnectionError,
     ) {
         let phase = core::mem::replace(&mut connection.phase, Phase::Over(error));
-        if let Phase::Rendezvous(rendezvous) = phase
-            && let Some(half) = rendezvous.into_half()
-        {
-            self.release_half(half);
-        }
         connection.tcp.abort();
+        match phase {
+            Phase::Rendezvous(rendezvous) => {
+                if let Some(half) = rendezvous.into_half() {
+                    self.release_half(half);
+                }
+            }
+            Phase::Opening => {}
+            // It had left the handshake before.
+            Phase::Smc(smc) => {
+                self.release(smc.group, smc.token, smc.rmb, smc.send, false);
+                self.readiness_changed = true;
+                return;
+            }
+            _ => return,
+        }
         self.left_handshake(handle, connection, false);
     }
 
@@ -138,7 +152,7 @@ impl<P: Provider> Shared<P> {
         let timers = &self.config.timers;
         connection.phase_until = match rendezvous {
             // The link's machine has the timer.
-            Rendezvous::Link(_) | Rendezvous::Rkey(_) => None,
+            Rendezvous::Link(_) => None,
             Rendezvous::AddLink(_) => Some(self.now + timers.add_link),
             _ => Some(self.now + timers.clc),
         };
@@ -155,6 +169,7 @@ impl<P: Provider> Shared<P> {
         match rendezvous {
             Rendezvous::Group(_) if !past => self.retry_proposal(handle, connection),
             Rendezvous::Rkey(half) => match half.rkey_confirmed {
+                None if past => self.decline(handle, connection, Diagnosis::REGISTER_MR),
                 None => Ok(Next::Wait),
                 Some(true) => self.rkey_confirmed(handle, connection),
                 Some(false) => self.decline(handle, connection, Diagnosis::REGISTER_MR),
@@ -230,6 +245,12 @@ impl<P: Provider> Shared<P> {
                 self.decline(handle, connection, Diagnosis::RMBE_EYECATCHER)
             }
             (Phase::Rendezvous(_), _) => self.decline(handle, connection, Diagnosis::NO_ACTIVE_LINK),
+            (Phase::Smc(smc), why) if !smc.flow.has_heard() && smc.flow.untouched().is_some() => {
+                smc.is_lost = true;
+                smc.doubt = Some(why);
+                connection.phase_until = Some(self.now + self.config.timers.clc);
+                Ok(Next::Wait)
+            }
             (Phase::Smc(smc), why) => {
                 smc.fail(why);
                 connection.tcp.abort();
@@ -275,6 +296,7 @@ impl<P: Provider> Shared<P> {
             in_flight: 0,
             is_queued: false,
             is_lost: false,
+            doubt: None,
             error: None,
             misbehaved: None,
         };
@@ -347,6 +369,52 @@ impl<P: Provider> Shared<P> {
         self.drop_half(connection);
         let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
         self.fall_back(handle, connection, fallback)
+    }
+
+    /// The peer speaks CLC although SMC-R seems agreed on: its Decline may be
+    /// late, if what we last said on the link never reached it (seen from Linux
+    /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
+    /// what was sent in the meantime; unless some of that has been acknowledged.
+    fn late_word(&mut self, connection: &mut Connection) -> Step {
+        let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
+        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
+        let key = smc.group;
+        let unsent = smc.flow.untouched().and_then(|len| {
+            let octets = self.provider.outgoing(smc.send.memory, 0, len as usize).ok()?;
+            connection.tcp.send_whole(octets).then_some(())
+        });
+        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
+        if unsent.is_none() || connection.options.strict {
+            let Fallback { local, peer } = fallback;
+            return Err(ConnectionError::NotSmc { local, peer });
+        }
+        let ended_here = smc.close.said();
+        let (token, rmb, send) = (smc.token, smc.rmb, smc.send);
+        connection.phase = Phase::Tcp(fallback);
+        connection.phase_until = None;
+        if !ended_here.is_empty() {
+            connection.tcp.close();
+        }
+        self.release(key, token, rmb, send, false);
+        self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        self.readiness_changed = true;
+        Ok(Next::Wait)
+    }
+
+    /// The link failed early, and no Decline has come: if none comes in the time
+    /// of a CLC message, that is the end.
+    fn doubt_step(&mut self, connection: &mut Connection) -> Step {
+        let past = self.is_past(connection);
+        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
+        if (past || connection.tcp.is_at_end())
+            && let Some(why) = smc.doubt.take()
+        {
+            smc.fail(why);
+            connection.tcp.abort();
+            connection.phase_until = None;
+            self.readiness_changed = true;
+        }
+        Ok(Next::Wait)
     }
 
     fn drop_half(&mut self, connection: &mut Connection) {

@@ -1,8 +1,8 @@
-use smolsmc::{ConnectionError, RecvError};
+use smolsmc::{ConnectionError, RecvError, SocketOptions, Transport};
 use smolsmc_tests::sim::Faults;
 use smolsmc_wire::{Duration, Instant};
 
-use super::pair::{CLIENT, Pair, SERVER, send_some};
+use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
 
 fn nothing_arrives() -> Faults {
     Faults { loss: 1.0, ..Faults::default() }
@@ -46,6 +46,42 @@ fn what_arrived_before_the_failure_can_be_read() {
     let mut socket = pair.lan.stack(SERVER).socket(server).unwrap();
     assert_eq!(socket.recv(&mut octets), Ok(sent as usize));
     assert!(matches!(socket.recv(&mut octets), Err(RecvError::Over(_))));
+}
+
+/// RoCE is blocked one way, both ways or the other: both sides end with TCP and
+/// every octet arrives, those sent before the Decline too.
+#[test]
+fn a_path_without_roce_is_tcp_with_nothing_lost() {
+    for blocked in [&[CLIENT][..], &[SERVER], &[CLIENT, SERVER]] {
+        let mut pair = Pair::new(35);
+        for host in blocked {
+            pair.lan.block_roce(*host, true);
+        }
+        let client = pair.begin(SocketOptions::default());
+        let (mut sent, mut received, mut server) = (0, 0, None);
+        let listener = pair.listener;
+        pair.lan.until(Duration::from_secs(30), "the octets", |lan| {
+            server = server.or_else(|| lan.stack(SERVER).accept(listener));
+            assert_eq!(lan.stack(CLIENT).socket(client).unwrap().error(), None, "{blocked:?}");
+            if sent < 30_000 {
+                sent += send_some(lan, (CLIENT, client), 7, sent, 30_000);
+            }
+            let Some(server) = server else { return false };
+            received += recv_some(lan, (SERVER, server), 7, received).unwrap_or(0);
+            received == 30_000
+        });
+        let server = server.unwrap();
+        for (host, socket) in [(CLIENT, client), (SERVER, server)] {
+            assert!(matches!(pair.transport(host, socket), Transport::Tcp(_)), "{blocked:?}");
+        }
+        pair.transfer((SERVER, server), (CLIENT, client), 100_000);
+        // Healed, the next contact is SMC-R.
+        for host in blocked {
+            pair.lan.block_roce(*host, false);
+        }
+        let (client, _) = pair.connect();
+        assert!(matches!(pair.transport(CLIENT, client), Transport::SmcR { first_contact: true, .. }));
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ struct Host {
     mac: Mac,
     /// Of what it sends.
     cable: Cable,
+    /// Its RoCE frames are lost.
+    without_roce: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +81,7 @@ impl Lan {
             stack: smolsmc::soft(config, now).expect("a sound configuration"),
             device: Queues::default(),
             cable: Cable::default(),
+            without_roce: false,
         };
         Self {
             hosts: configs.into_iter().map(host).collect(),
@@ -123,6 +126,11 @@ impl Lan {
     /// What happens to frames that this host sends from now on.
     pub fn set_faults(&mut self, host: usize, faults: Faults) {
         self.hosts[host].cable.faults = faults;
+    }
+
+    /// Whether RoCE frames of this host are lost, as behind a firewall.
+    pub fn block_roce(&mut self, host: usize, block: bool) {
+        self.hosts[host].without_roce = block;
     }
 
     /// The time.
@@ -195,6 +203,10 @@ impl Lan {
     fn send(&mut self, from: usize, mut frame: Vec<u8>) {
         if let Some(log) = &mut self.log {
             log.push((self.now, frame.clone()));
+        }
+        // UDP port 4791 behind an IPv4 header without options.
+        if self.hosts[from].without_roce && frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]) {
+            return;
         }
         let to: [u8; 6] = frame[..6].try_into().expect("six octets");
         let is_for = |mac: Mac| to[0] & 1 != 0 || mac == Mac(to);
