@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
-    ("cli", &["decode"]),
+    ("cli", &["smolsmc", "decode", "ethernet"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent"]),
     ("tests/linux-peer/agent", &[]),

@@ -80,7 +80,7 @@ fn llc(report: &FrameReport) -> String {
         None => String::new(),
     };
     let reason = match text(report, "llc", "reason_name") {
-        Some(reason) if refused.is_empty() => format!(" ({reason})"),
+        Some(reason) if refused.is_empty() => format!(" ({})", reason.split(',').next().unwrap_or(reason)),
         _ => String::new(),
     };
     format!("LLC {name} {kind}{refused}{link}{reason}")
