@@ -2,6 +2,7 @@
 
 mod address;
 mod decode;
+mod demo;
 mod echo;
 mod ladder;
 mod node;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  smolsmc demo                             two hosts, SMC-R and fallback, with no set-up
   smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
@@ -34,6 +36,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Echo(echo::Arguments),
     Ping(ping::Arguments),
     Decode(decode::Arguments),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
