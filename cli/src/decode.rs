@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use smolsmc_decode::{Capture, Dissector, FrameReport, MergeError, MergedCapture};
 
+use crate::ladder::Ladder;
+
 /// Explain the frames of a capture file (pcap or pcapng)
 ///
 /// One line per frame: what it is, what it says, which TCP connection, link
@@ -18,6 +20,7 @@ use smolsmc_decode::{Capture, Dissector, FrameReport, MergeError, MergedCapture}
 Examples:
   smolsmc decode capture.pcapng
   smolsmc decode --verbose capture.pcap | less
+  smolsmc decode --ladder capture.pcap     who said what to whom, as arrows
   smolsmc decode --smc capture.pcap        leave out ARP and everything else
   smolsmc decode eth0.pcap eth1.pcap       two ports of one run, by time stamp
   tcpdump -w - -i eth0 | smolsmc decode -
@@ -46,6 +49,10 @@ pub(crate) struct Arguments {
     /// Only the summary
     #[arg(long)]
     summary: bool,
+
+    /// Arrows between two hosts, data in few words
+    #[arg(long, conflicts_with_all = ["json", "verbose", "summary"])]
+    ladder: bool,
 }
 
 /// Runs the command; an error is one sentence.
@@ -97,11 +104,14 @@ fn explain(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let mut dissector = Dissector::new();
+    let mut ladder = Ladder::default();
     let ended = loop {
         match capture.next_frame() {
             Ok(Some(frame)) => {
                 let report = dissector.frame(&frame);
-                if !arguments.summary && (!arguments.smc || is_smc(&report)) {
+                if arguments.ladder {
+                    ladder.frame(&report, out)?;
+                } else if !arguments.summary && (!arguments.smc || is_smc(&report)) {
                     show(arguments, &report, out)?;
                 }
             }
@@ -109,6 +119,9 @@ fn explain(
             Err(error) => break Err(Failure::Capture(error)),
         }
     };
+    if arguments.ladder {
+        ladder.finish(out)?;
+    }
     let summary = dissector.summary();
     if arguments.json {
         for object in summary.to_json() {

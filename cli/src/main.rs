@@ -1,9 +1,18 @@
 //! The `smolsmc` command: tools around the user-space SMC-R stack.
 
+mod address;
 mod decode;
+mod demo;
+mod echo;
+mod ladder;
+mod node;
+mod pattern;
+mod ping;
+mod rtt;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Tools around smolsmc, the user-space SMC-R stack.
@@ -13,6 +22,9 @@ use clap::{Parser, Subcommand};
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  smolsmc demo                             two hosts, SMC-R and fallback, with no set-up
+  smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
+  smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
   smolsmc help decode                      everything about one command"
@@ -24,11 +36,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
+    Echo(echo::Arguments),
+    Ping(ping::Arguments),
     Decode(decode::Arguments),
 }
 
+/// The exit status for arguments that make no sense.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let result = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Echo(arguments) => echo::run(&arguments),
+        Command::Ping(arguments) => ping::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
     };
     match result {
@@ -36,6 +61,22 @@ fn main() -> ExitCode {
         Err(sentence) => {
             eprintln!("smolsmc: {sentence}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help is shown in full; what makes no sense gets one sentence, as every other
+/// error does.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => {
+            let text = error.to_string();
+            let sentence: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            eprintln!("smolsmc: {}", sentence.join(" ").trim_start_matches("error: "));
+            ExitCode::from(USAGE)
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn tcp(
         return;
     };
     let smc_option = option::find(segment).ok().flatten();
-    report.layers.insert("tcp".to_owned(), tcp_fields(&packet, segment, smc_option).into());
+    report.layers.insert("tcp".to_owned(), tcp_fields(&packet, segment, len, smc_option).into());
     report.route = format!("{src}:{} > {dst}:{}", packet.src_port(), packet.dst_port());
     report.say(&segment_line(&packet, len));
 
@@ -82,16 +82,26 @@ fn segment_line(packet: &TcpPacket<&[u8]>, len: usize) -> String {
         (packet.ack(), "ACK"),
     ];
     let flags: Vec<_> = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
-    let octets = len.saturating_sub(usize::from(packet.header_len()));
+    let octets = payload_len(packet, len);
     format!("[{}] seq {} len {octets}", flags.join(","), packet.seq_number().0 as u32)
 }
 
-fn tcp_fields(packet: &TcpPacket<&[u8]>, segment: &[u8], smc: Option<option::SmcOption>) -> Fields {
+/// Octets of payload in a segment of `len` octets.
+fn payload_len(packet: &TcpPacket<&[u8]>, len: usize) -> usize {
+    len.saturating_sub(usize::from(packet.header_len()))
+}
+
+fn tcp_fields(
+    packet: &TcpPacket<&[u8]>,
+    segment: &[u8],
+    len: usize,
+    smc: Option<option::SmcOption>,
+) -> Fields {
     let mut out = fields! {
         "src_port" => packet.src_port(), "dst_port" => packet.dst_port(),
         "seq" => packet.seq_number().0 as u32, "ack" => packet.ack_number().0 as u32,
         "header_len" => packet.header_len(), "flags" => segment.get(13).copied().unwrap_or(0),
-        "window" => packet.window_len(),
+        "window" => packet.window_len(), "payload_len" => payload_len(packet, len),
     };
     if let Some(smc) = smc {
         out.extend(fields! { "smc_option_offset" => smc.offset, "smc_option_len" => smc.len });
