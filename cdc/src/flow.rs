@@ -20,6 +20,8 @@ pub struct Flow {
     prepared: u64,
     written: u64,
     completed: u64,
+    /// Of the last message that was acknowledged.
+    completed_seq: SeqNo,
     peer_consumed: u64,
     produced: u64,
     consumed: u64,
@@ -46,6 +48,13 @@ pub struct RingSizes {
     pub peer: u32,
     /// What the application's octets wait in.
     pub send: u32,
+}
+
+/// How far a connection was when a message was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    written: u64,
+    seq: SeqNo,
 }
 
 /// What a message changed.
@@ -95,6 +104,7 @@ impl Flow {
             prepared: written,
             written,
             completed: written,
+            completed_seq: SeqNo(0),
             peer_consumed: written,
             produced: read,
             consumed: read,
@@ -205,20 +215,32 @@ impl Flow {
         self.written += u64::from(n.min(self.granted()));
     }
 
-    /// How far was written. Kept with each posted message for
+    /// What the message just made speaks of: kept with it for
     /// [`Flow::complete`].
     #[inline]
     #[must_use]
-    pub const fn written(&self) -> u64 {
-        self.written
+    pub const fn mark(&self) -> Mark {
+        Mark { written: self.written, seq: self.seq }
     }
 
-    /// A message was acknowledged that was made when [`Flow::written`] was
-    /// `written`: all octets up to there are in the peer's memory, and their
-    /// room in the send ring is free.
+    /// A message was acknowledged: all octets it speaks of are in the peer's
+    /// memory, and their room in the send ring is free.
     #[inline]
-    pub fn complete(&mut self, written: u64) {
-        self.completed = self.completed.max(written.min(self.written));
+    pub fn complete(&mut self, mark: Mark) {
+        self.completed = self.completed.max(mark.written.min(self.written));
+        self.completed_seq = mark.seq;
+    }
+
+    /// The link is lost, and with it what was not acknowledged: that will be
+    /// written again on another one (RFC 7609 §4.6.1). Returns the number of the
+    /// last message known to have arrived, for the validation.
+    ///
+    /// What the peer says it has read has arrived too, and its place in the ring
+    /// may hold newer octets: it is not written again.
+    pub fn rewind(&mut self) -> SeqNo {
+        self.completed = self.completed.max(self.peer_consumed);
+        self.written = self.completed;
+        self.completed_seq
     }
 
     /// The next message, which carries all there is to say; it must be posted

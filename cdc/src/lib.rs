@@ -62,7 +62,7 @@ mod message;
 pub use close::{Close, CloseEvent, CloseState};
 pub use cursor::Cursor;
 pub use flags::{ProducerFlags, StateFlags};
-pub use flow::{CdcViolation, Flow, Heard, RingSizes};
+pub use flow::{CdcViolation, Flow, Heard, Mark, RingSizes};
 pub use message::CdcMessage;
 
 #[cfg(test)]

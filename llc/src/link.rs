@@ -1,11 +1,12 @@
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use smolsmc_wire::{Duration, Instant, LinkNumber, Rkey};
 
 use crate::{
-    AddLink, Body, ConfirmLink, ConfirmRkey, DeleteLink, DeleteReason, DeleteRkey, HostOrder, Message,
-    Others, RejectReason, TestLink, Version,
+    AddLink, Body, ConfirmLink, ConfirmRkey, DeleteLink, DeleteReason, DeleteRkey, HostOrder, Ledger,
+    LinkRkey, Message, Others, RejectReason, RequestAddLink, TestLink, Version,
 };
 
 /// Who made the link group: roles never change in its life.
@@ -42,6 +43,8 @@ pub struct Timers {
     /// When the server says CONFIRM LINK again; only where no second link is
     /// negotiated, for else a duplicate disturbs a Linux client.
     pub confirm_link_again: Duration,
+    /// For CONFIRM LINK on a further link, on both sides.
+    pub confirm_additional_link: Duration,
     /// For every other response.
     pub response: Duration,
     /// Without a SEND from the peer for so long, TEST LINK asks for one;
@@ -56,6 +59,7 @@ impl Timers {
         confirm_link_request: Duration::from_secs(4),
         confirm_link_delay: Duration::from_millis(5),
         confirm_link_again: Duration::from_millis(500),
+        confirm_additional_link: Duration::from_secs(5),
         response: Duration::from_secs(2),
         test_link: Duration::from_secs(30),
     };
@@ -73,11 +77,19 @@ pub enum LinkAction {
     Active,
     /// CONFIRM RKEY for this rkey was answered, or not in time.
     RkeyConfirmed(Rkey, bool),
-    /// The server offered a second link, and hears no.
-    AddLinkRejected,
+    /// The server offers a further link: [`Link::answer_add_link`] or
+    /// [`Link::reject_add_link`].
+    AddLinkOffered(Box<AddLink>),
+    /// The client's answer to our offer of a further link; `None` if it has
+    /// another wish, or none in time.
+    AddLinkAnswered(Option<Box<AddLink>>),
+    /// One link of the group is deleted, and the peer was answered.
+    LinkDeleted(LinkNumber, DeleteReason),
+    /// All of them are.
+    GroupDeleted(DeleteReason),
     /// The peer keeps eyecatchers in its RMBEs, which is not done here.
     Eyecatcher,
-    /// The link is over; with it the group, if it has no other.
+    /// This link is over.
     Down(DownReason),
 }
 
@@ -89,7 +101,7 @@ pub enum DownReason {
     ConfirmLinkTimeout,
     /// TEST LINK was not answered.
     TestLinkTimeout,
-    /// The peer deleted this link, or all, and said why.
+    /// The peer deleted it, and said why.
     Deleted(DeleteReason),
     /// We did.
     DeletedHere,
@@ -101,12 +113,12 @@ pub enum DownReason {
 /// ```text
 ///   server  -- CONFIRM LINK -->  client      Activating
 ///           <-- response ------              Active
-///           <-> CONFIRM RKEY, DELETE RKEY, TEST LINK, ADD LINK (rejected)
+///           <-> CONFIRM RKEY, DELETE RKEY, TEST LINK, ADD LINK
 ///           <-> DELETE LINK                  Inactive
 /// ```
 ///
-/// A second link is not made yet: ADD LINK is rejected, REQUEST ADD LINK is
-/// answered with no.
+/// What concerns the group is said on any of its links: whose a further link
+/// will be is for the owner to say, and REQUEST ADD LINK is answered with no.
 #[derive(Clone, Debug)]
 pub struct Link {
     role: Role,
@@ -122,19 +134,24 @@ pub struct Link {
     rkey_until: Option<Instant>,
     heard_at: Instant,
     test_until: Option<Instant>,
-    /// The peer's RMBs on this link, as far as it told.
-    peer_rkeys: Vec<Rkey>,
+    /// Until when our ADD LINK may be answered.
+    add_until: Option<Instant>,
     actions: VecDeque<LinkAction>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RkeyRequest {
-    Confirm { rkey: Rkey, address: u64 },
+    Confirm { rkey: Rkey, address: u64, others: Others<2> },
     Delete(Rkey),
 }
 
-/// RMBs of a peer that are kept account of, as many as a Linux peer can have.
-pub const MAX_PEER_RKEYS: usize = 255;
+/// What a link knows of its group.
+pub struct Siblings<'a> {
+    /// The peer's RMBs.
+    pub ledger: &'a mut Ledger,
+    /// All links of the group, this one included.
+    pub links: &'a [LinkNumber],
+}
 
 /// Our own rkey requests that can wait.
 pub const MAX_RKEY_REQUESTS: usize = 512;
@@ -143,14 +160,32 @@ impl Link {
     /// A link whose queue pair is in RTR (client) or RTS (server). `own` is this
     /// end of it; a client adopts the server's number.
     #[must_use]
-    pub fn new(role: Role, own: ConfirmLink, timers: Timers, now: Instant) -> Self {
-        let (confirm_at, confirm_until) = match role {
+    pub fn first(role: Role, own: ConfirmLink, timers: Timers, now: Instant) -> Self {
+        let (at, until) = match role {
             Role::Server => {
                 let at = now + timers.confirm_link_delay;
                 (Some(at), at + timers.confirm_link_response)
             }
             Role::Client => (None, now + timers.confirm_link_request),
         };
+        Self::new(role, own, timers, now, at, until)
+    }
+
+    /// A further link of a group, whose number both sides know.
+    #[must_use]
+    pub fn further(role: Role, own: ConfirmLink, timers: Timers, now: Instant) -> Self {
+        let at = (role == Role::Server).then_some(now);
+        Self::new(role, own, timers, now, at, now + timers.confirm_additional_link)
+    }
+
+    const fn new(
+        role: Role,
+        own: ConfirmLink,
+        timers: Timers,
+        now: Instant,
+        confirm_at: Option<Instant>,
+        confirm_until: Instant,
+    ) -> Self {
         Self {
             role,
             version: Version::V2(HostOrder::Little),
@@ -163,7 +198,7 @@ impl Link {
             rkey_until: None,
             heard_at: now,
             test_until: None,
-            peer_rkeys: Vec::new(),
+            add_until: None,
             actions: VecDeque::new(),
         }
     }
@@ -201,7 +236,7 @@ impl Link {
                     None if self.timers.test_link == Duration::ZERO => None,
                     None => Some(self.heard_at + self.timers.test_link),
                 };
-                [test, self.rkey_until].into_iter().flatten().min()
+                [test, self.rkey_until, self.add_until].into_iter().flatten().min()
             }
         }
     }
@@ -212,22 +247,33 @@ impl Link {
         self.heard_at = now;
     }
 
-    /// The peer told of this RMB in its CLC message.
-    pub fn learn_rkey(&mut self, rkey: Rkey) -> bool {
-        if self.peer_rkeys.contains(&rkey) {
-            return true;
-        }
-        let room = self.peer_rkeys.len() < MAX_PEER_RKEYS;
-        if room {
-            self.peer_rkeys.push(rkey);
-        }
-        room
+    /// Tells the peer of a new RMB, by its key and address here and on the
+    /// other links; [`LinkAction::RkeyConfirmed`] follows. False if
+    /// [`MAX_RKEY_REQUESTS`] wait already, or the link is not active.
+    pub fn confirm_rkey(&mut self, now: Instant, rkey: Rkey, address: u64, others: Others<2>) -> bool {
+        self.request_rkey(now, RkeyRequest::Confirm { rkey, address, others })
     }
 
-    /// Tells the peer of a new RMB; [`LinkAction::RkeyConfirmed`] follows. False
-    /// if [`MAX_RKEY_REQUESTS`] wait already, or the link is not active.
-    pub fn confirm_rkey(&mut self, now: Instant, rkey: Rkey, address: u64) -> bool {
-        self.request_rkey(now, RkeyRequest::Confirm { rkey, address })
+    /// Offers the client a further link; [`LinkAction::AddLinkAnswered`]
+    /// follows. False if an offer is out already, or the link is not active.
+    pub fn offer_add_link(&mut self, now: Instant, offer: AddLink) -> bool {
+        let can = self.state == LinkState::Active && self.add_until.is_none();
+        if can {
+            self.add_until = Some(now + self.timers.response);
+            self.say(false, Body::AddLink(offer));
+        }
+        can
+    }
+
+    /// Accepts the server's offer: `answer` is our end of the further link.
+    pub fn answer_add_link(&mut self, answer: AddLink) {
+        self.say(true, Body::AddLink(answer));
+    }
+
+    /// Deletes another link of the group, in words on this one.
+    pub fn delete_other(&mut self, link_number: LinkNumber, reason: DeleteReason) {
+        let body = DeleteLink { all: false, orderly: true, link_number, reason };
+        self.say(false, Body::DeleteLink(body));
     }
 
     /// Tells the peer that an RMB is no more. What it answers changes nothing.
@@ -235,11 +281,11 @@ impl Link {
         self.request_rkey(now, RkeyRequest::Delete(rkey))
     }
 
-    /// Ends the link, and with `all` the group.
-    pub fn delete(&mut self, reason: DeleteReason, orderly: bool) {
+    /// Ends the group, in words on this link.
+    pub fn delete_all(&mut self, reason: DeleteReason, orderly: bool) {
         if self.state != LinkState::Inactive {
             self.say_delete_all(reason, orderly);
-            self.down(DownReason::DeletedHere);
+            self.end();
         }
     }
 
@@ -249,6 +295,7 @@ impl Link {
             LinkState::Activating => self.activation_timers(now),
             LinkState::Active => {
                 self.rkey_timer(now);
+                self.add_timer(now);
                 self.test_timer(now);
             }
             LinkState::Inactive => {}
@@ -271,6 +318,13 @@ impl Link {
         }
     }
 
+    fn add_timer(&mut self, now: Instant) {
+        if self.add_until.is_some_and(|until| now >= until) {
+            self.add_until = None;
+            self.actions.push_back(LinkAction::AddLinkAnswered(None));
+        }
+    }
+
     fn test_timer(&mut self, now: Instant) {
         if self.test_until.is_some_and(|until| now >= until) {
             return self.down(DownReason::TestLinkTimeout);
@@ -283,22 +337,23 @@ impl Link {
     }
 
     /// A message of the peer.
-    pub fn hear(&mut self, now: Instant, message: &Message) {
+    pub fn hear(&mut self, now: Instant, message: &Message, siblings: &mut Siblings<'_>) {
         self.heard_at = now;
         if self.state == LinkState::Inactive {
             return;
         }
         match (&message.body, message.response) {
             (Body::ConfirmLink(theirs), response) => self.hear_confirm_link(now, theirs, response),
-            (Body::AddLink(offer), false) => self.reject_add_link(offer),
+            (Body::AddLink(offer), false) => self.hear_add_link(offer),
+            (Body::AddLink(answer), true) => self.hear_add_link_answer(answer),
             (Body::RequestAddLink(_), false) if self.role == Role::Server => self.refuse_request_add_link(),
-            (Body::ConfirmRkey(theirs), false) => self.answer_confirm_rkey(theirs),
+            (Body::ConfirmRkey(theirs), false) => self.answer_confirm_rkey(theirs, siblings),
             (Body::ConfirmRkey(answer), true) => self.hear_rkey_answer(now, answer.rkey, !answer.negative),
-            (Body::DeleteRkey(theirs), false) => self.answer_delete_rkey(theirs),
+            (Body::DeleteRkey(theirs), false) => self.answer_delete_rkey(theirs, siblings),
             (Body::DeleteRkey(_), true) => self.hear_delete_rkey_answer(now),
             (Body::TestLink(test), false) => self.say(true, Body::TestLink(*test)),
             (Body::TestLink(_), true) => self.test_until = None,
-            (Body::DeleteLink(theirs), response) => self.hear_delete_link(theirs, response),
+            (Body::DeleteLink(theirs), response) => self.hear_delete_link(theirs, response, siblings),
             // What is unknown, or answers nothing that was asked.
             _ => {}
         }
@@ -331,43 +386,57 @@ impl Link {
         self.next_rkey_request(now);
     }
 
-    /// The first 44 octets of the request come back, as from Linux 6.12 with
-    /// one device.
-    fn reject_add_link(&mut self, offer: &AddLink) {
-        if self.role == Role::Server {
-            return;
+    /// From a client it is a wish only, which a server may pass over.
+    fn hear_add_link(&mut self, offer: &AddLink) {
+        if self.role == Role::Client && self.state == LinkState::Active {
+            self.actions.push_back(LinkAction::AddLinkOffered(Box::new(offer.clone())));
         }
+    }
+
+    fn hear_add_link_answer(&mut self, answer: &AddLink) {
+        if self.add_until.take().is_some() {
+            let accepted = (!answer.rejected).then(|| Box::new(answer.clone()));
+            self.actions.push_back(LinkAction::AddLinkAnswered(accepted));
+        }
+    }
+
+    /// Will not have a further link: the first 44 octets of the request come
+    /// back, as from Linux 6.12 with one device.
+    pub fn reject_add_link(&mut self, offer: &AddLink) {
         let reject_reason = match self.version {
             Version::V1 => RejectReason::NO_ALTERNATE_PATH,
             Version::V2(_) => RejectReason::NONE,
         };
         let answer = AddLink { rejected: true, reject_reason, extension: None, ..offer.clone() };
         self.say(true, Body::AddLink(answer));
-        self.actions.push_back(LinkAction::AddLinkRejected);
     }
 
     fn refuse_request_add_link(&mut self) {
-        self.say(true, Body::RequestAddLink(crate::RequestAddLink { gids: Vec::new() }));
+        self.say(true, Body::RequestAddLink(RequestAddLink { gids: Vec::new() }));
     }
 
-    /// Linux 6.12 smc_llc takes up to three other tokens; the peer has one link
-    /// with us, so each of them is for a link we do not know.
-    fn answer_confirm_rkey(&mut self, theirs: &ConfirmRkey) {
-        let taken = theirs.others.count() == 0 && self.learn_rkey(theirs.rkey);
+    /// All or nothing: keys on links we do not know, or more than fit the
+    /// message, are refused, as is what there is no room for.
+    fn answer_confirm_rkey(&mut self, theirs: &ConfirmRkey, siblings: &mut Siblings<'_>) {
+        let others = theirs.others.here();
+        let known = usize::from(theirs.others.count()) == others.len()
+            && others.iter().all(|other| siblings.links.contains(&other.link_number));
+        let key = LinkRkey { link_number: self.number(), rkey: theirs.rkey, address: theirs.address };
+        let taken = known && siblings.ledger.learn(key);
+        for other in others.iter().filter(|_| taken) {
+            siblings.ledger.learn_other(self.number(), theirs.rkey, *other);
+        }
         let answer = ConfirmRkey { negative: !taken, retry: !taken, ..*theirs };
         self.say(true, Body::ConfirmRkey(answer));
     }
 
-    fn answer_delete_rkey(&mut self, theirs: &DeleteRkey) {
+    fn answer_delete_rkey(&mut self, theirs: &DeleteRkey, siblings: &mut Siblings<'_>) {
         let mut errors = 0u8;
         for (index, rkey) in theirs.rkeys.iter().enumerate() {
-            let known = self.peer_rkeys.iter().position(|known| known == rkey);
-            match (known, self.version) {
-                (Some(at), _) => {
-                    self.peer_rkeys.swap_remove(at);
-                }
-                (None, Version::V1) => errors |= DeleteRkey::mask_bit(index),
-                (None, Version::V2(_)) => errors = errors.saturating_add(1),
+            match (siblings.ledger.forget(self.number(), *rkey), self.version) {
+                (true, _) => {}
+                (false, Version::V1) => errors |= DeleteRkey::mask_bit(index),
+                (false, Version::V2(_)) => errors = errors.saturating_add(1),
             }
         }
         let answer = match self.version {
@@ -420,12 +489,12 @@ impl Link {
             return;
         }
         let body = match self.rkeys.front() {
-            Some(RkeyRequest::Confirm { rkey, address }) => Body::ConfirmRkey(ConfirmRkey {
+            Some(RkeyRequest::Confirm { rkey, address, others }) => Body::ConfirmRkey(ConfirmRkey {
                 negative: false,
                 retry: false,
                 rkey: *rkey,
                 address: *address,
-                others: Others::NONE,
+                others: *others,
             }),
             Some(RkeyRequest::Delete(rkey)) => Body::DeleteRkey(DeleteRkey::request(alloc::vec![*rkey])),
             None => return,
@@ -434,28 +503,29 @@ impl Link {
         self.say(false, body);
     }
 
-    /// RFC 7609 §4.5.3: the server's request counts. With one link, its end is
-    /// the group's.
-    fn hear_delete_link(&mut self, theirs: &DeleteLink, response: bool) {
+    /// RFC 7609 §4.5.3: the server's request counts, a client's asks for one.
+    fn hear_delete_link(&mut self, theirs: &DeleteLink, response: bool, siblings: &Siblings<'_>) {
         if response {
             return;
         }
-        let known = theirs.all || theirs.link_number == self.number();
-        match (self.role, known) {
-            (Role::Client, _) if !theirs.all => {
+        let DeleteLink { link_number, reason, .. } = *theirs;
+        let known = siblings.links.contains(&link_number);
+        match (self.role, theirs.all) {
+            // Each side says it too, and Linux waits for the words to be heard.
+            (Role::Client, true) => self.say_delete_all(DeleteReason::PROGRAM_INITIATED, false),
+            (Role::Server, true) => self.say_delete_all(reason, true),
+            (Role::Client, false) => {
                 let reason = if known { DeleteReason::NONE } else { DeleteReason::UNKNOWN_LINK };
                 self.say(true, Body::DeleteLink(DeleteLink { reason, ..*theirs }));
             }
-            (Role::Server, false) => return,
-            // All: each side says it too, and Linux waits for the words to be heard.
-            (Role::Client, _) => self.say_delete_all(DeleteReason::PROGRAM_INITIATED, false),
-            (Role::Server, true) => {
-                let orderly = theirs.orderly || theirs.all;
-                self.say(false, Body::DeleteLink(DeleteLink { orderly, ..*theirs }));
-            }
+            (Role::Server, false) if known => self.say(false, Body::DeleteLink(*theirs)),
+            (Role::Server, false) => {}
         }
-        if known {
-            self.down(DownReason::Deleted(theirs.reason));
+        if theirs.all {
+            self.end();
+            self.actions.push_back(LinkAction::GroupDeleted(reason));
+        } else if known {
+            self.actions.push_back(LinkAction::LinkDeleted(link_number, reason));
         }
     }
 
@@ -468,13 +538,21 @@ impl Link {
         self.actions.push_back(LinkAction::Send(Message { version: self.version, response, body }));
     }
 
-    fn down(&mut self, reason: DownReason) {
+    /// The link has ended otherwise: what waits for an answer gets none.
+    pub fn end(&mut self) {
         self.state = LinkState::Inactive;
+        if self.add_until.take().is_some() {
+            self.actions.push_back(LinkAction::AddLinkAnswered(None));
+        }
         while let Some(request) = self.rkeys.pop_front() {
             if let RkeyRequest::Confirm { rkey, .. } = request {
                 self.actions.push_back(LinkAction::RkeyConfirmed(rkey, false));
             }
         }
+    }
+
+    fn down(&mut self, reason: DownReason) {
+        self.end();
         self.actions.push_back(LinkAction::Down(reason));
     }
 }

@@ -8,7 +8,8 @@
 //!   peer's ring [ 2 2 3 3 . . . . 1 1 ]
 //! ```
 //!
-//! A [`Pool`] belongs to one link group and one protection domain. A ring that
+//! A [`Pool`] belongs to one link group; its rings are registered in a protection
+//! domain for each of the group's links. A ring that
 //! comes back clean keeps its registration, zeroed, for the next connection of
 //! the group: the peer knows its rkey already. One that does not is deregistered
 //! first, so that a WRITE with a dead connection's key meets nothing. Nothing
@@ -24,7 +25,7 @@ extern crate alloc;
 mod pool;
 mod span;
 
-pub use pool::{Pool, PoolStats, Ring, RingKind};
+pub use pool::{MAX_DOMAINS, Pool, PoolStats, Ring, RingKind};
 pub use span::{Piece, Write, Writes};
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What comes back from the provider: messages of peers, acknowledgements of
 //! ours, and the ends of queue pairs and ports.
 
+use alloc::vec::Vec;
+
 use smolsmc_cdc::CdcMessage;
-use smolsmc_llc::{self as llc, LinkAction};
+use smolsmc_llc::{self as llc, DownReason, LinkAction, Siblings};
 use smolsmc_verbs::{AsyncEvent, Completion, Provider, QpHandle, RdmaPort, WcStatus};
 
 use crate::connection::Phase;
 use crate::error::ConnectionError;
-use crate::group::{GroupKey, RECEIVE_BIT, Said};
+use crate::group::{Group, GroupKey, RECEIVE_BIT, Said};
 use crate::shared::{Connections, Shared};
 
 /// Completions taken from a queue at a time.
@@ -41,39 +43,44 @@ impl<P: Provider> Shared<P> {
 
     #[inline]
     fn completion(&mut self, connections: &mut Connections, completion: &Completion) {
-        let Some(&key) = self.by_qp.get(&completion.qp) else { return };
+        let Some(&(key, place)) = self.by_qp.get(&completion.qp) else { return };
         if completion.status != WcStatus::Success {
-            self.link_failed(key, completion);
+            self.link_failed(key, place, completion.status);
         }
         if completion.wr_id & RECEIVE_BIT != 0 {
             if completion.status == WcStatus::Success {
-                self.received(connections, key, completion);
+                self.received(connections, key, place, completion);
             }
         } else {
-            self.sent(connections, key, completion);
+            self.sent(connections, key, place, completion);
         }
     }
 
     /// A SEND has completed, well or not.
     #[inline]
-    fn sent(&mut self, connections: &mut Connections, key: GroupKey, completion: &Completion) {
+    fn sent(&mut self, connections: &mut Connections, key: GroupKey, place: usize, completion: &Completion) {
         let Some(group) = self.groups.get_mut(key) else { return };
-        let said = group.link.completed(completion.wr_id);
-        let waits = !group.link.unsaid.is_empty();
-        if !group.is_queued && !group.link.ready.is_empty() {
+        let Some(link) = group.link_mut(place) else { return };
+        let said = link.completed(completion.wr_id);
+        let (waits, has_ready) = (!link.unsaid.is_empty(), !link.ready.is_empty());
+        if !group.is_queued && has_ready {
             group.is_queued = true;
             self.ready.push_back(key);
         }
         if waits {
-            self.say_unsaid(key);
+            self.say_unsaid(key, place);
         }
-        let Some(Said::Cdc { connection: handle, written }) = said else { return };
+        let (handle, mark) = match said {
+            Some(Said::Cdc { connection, mark }) => (connection, Some(mark)),
+            Some(Said::Validation { connection }) => (connection, None),
+            Some(Said::Llc) | None => return,
+        };
         let Some(connection) = connections.get_mut(handle) else { return };
         let Phase::Smc(smc) = &mut connection.phase else { return };
         smc.in_flight -= 1;
-        if completion.status == WcStatus::Success {
+        if let (WcStatus::Success, Some(mark)) = (completion.status, mark) {
             let room = smc.flow.room();
-            smc.flow.complete(written);
+            smc.flow.complete(mark);
             self.readiness_changed |= smc.flow.room() > room;
         }
         if smc.is_done() {
@@ -85,19 +92,25 @@ impl<P: Provider> Shared<P> {
 
     /// A message of the peer. Its receive is posted again before anything else.
     #[inline]
-    fn received(&mut self, connections: &mut Connections, key: GroupKey, completion: &Completion) {
+    fn received(
+        &mut self,
+        connections: &mut Connections,
+        key: GroupKey,
+        place: usize,
+        completion: &Completion,
+    ) {
         let slot = (completion.wr_id & !RECEIVE_BIT) as u32;
-        let Some(group) = self.groups.get_mut(key) else { return };
+        let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
         let mut short = [0; CdcMessage::LEN];
-        let len = group.link.received(&self.provider, slot, completion.byte_len, &mut short);
+        let len = link.received(&self.provider, slot, completion.byte_len, &mut short);
         let is_cdc = len > 0 && short.first() == Some(&CdcMessage::TYPE);
         let mut long_len = 0;
         if !is_cdc {
-            long_len = group.link.received(&self.provider, slot, completion.byte_len, &mut self.scratch);
+            long_len = link.received(&self.provider, slot, completion.byte_len, &mut self.scratch);
         }
         // In ERR it comes back flushed, which is as good.
-        let _ = group.link.repost(&mut self.provider, slot);
-        if let Some(llc) = &mut group.link.llc {
+        let _ = link.repost(&mut self.provider, slot);
+        if let Some(llc) = &mut link.llc {
             llc.heard(self.now);
         }
         if is_cdc {
@@ -109,84 +122,92 @@ impl<P: Provider> Shared<P> {
                 self.hear_cdc(connections, key, &message);
             }
         } else {
-            self.hear_llc(connections, key, long_len);
+            self.hear_llc(connections, key, place, long_len);
         }
     }
 
     #[cold]
-    fn hear_llc(&mut self, connections: &mut Connections, key: GroupKey, len: usize) {
+    fn hear_llc(&mut self, connections: &mut Connections, key: GroupKey, place: usize, len: usize) {
         // What is no LLC message is ignored, as in Linux 6.12 smc_llc.
         let Some(Ok(message)) = self.scratch.get(..len).map(llc::Message::parse) else { return };
+        let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
-        if let Some(link) = &mut group.link.llc {
-            link.hear(self.now, &message);
+        let (numbers, count) = group.numbers();
+        let Group { links, ledger, .. } = group;
+        let mut siblings = Siblings { ledger, links: numbers.get(..count).unwrap_or_default() };
+        let link = links.get_mut(place).and_then(Option::as_mut).and_then(|link| link.llc.as_mut());
+        if let Some(link) = link {
+            link.hear(now, &message, &mut siblings);
         }
-        self.run_link(key);
+        self.run_link(key, place);
         self.tell_rkeys(connections);
     }
 
     /// Does what a link's machine asks for.
-    pub(crate) fn run_link(&mut self, key: GroupKey) {
-        while let Some(action) = self.next_action(key) {
+    pub(crate) fn run_link(&mut self, key: GroupKey, place: usize) {
+        while let Some(action) = self.next_action(key, place) {
             match action {
-                LinkAction::ReadyToSend => self.link_ready_to_send(key),
-                LinkAction::Send(message) => self.say_llc(key, message),
-                LinkAction::Active => self.link_active(key),
+                LinkAction::ReadyToSend => self.link_ready_to_send(key, place),
+                LinkAction::Send(message) => self.say_llc(key, place, message),
+                LinkAction::Active => self.link_active(key, place),
                 LinkAction::RkeyConfirmed(rkey, well) => self.rkeys_confirmed.push_back((key, rkey, well)),
-                LinkAction::AddLinkRejected => self.add_link_rejected(key),
-                LinkAction::Eyecatcher => self.end_group(key, ConnectionError::Eyecatcher),
-                LinkAction::Down(reason) => self.end_group(key, ConnectionError::LinkDown(reason)),
+                LinkAction::AddLinkOffered(offer) => self.add_link_offered(key, place, &offer),
+                LinkAction::AddLinkAnswered(answer) => self.add_link_answered(key, place, answer.as_deref()),
+                LinkAction::Eyecatcher => self.link_down(key, place, ConnectionError::Eyecatcher),
+                LinkAction::LinkDeleted(number, reason) => self.link_deleted(key, number, reason),
+                LinkAction::GroupDeleted(reason) => {
+                    self.end_group(key, ConnectionError::LinkDown(DownReason::Deleted(reason)));
+                }
+                LinkAction::Down(reason) => self.link_down(key, place, ConnectionError::LinkDown(reason)),
                 _ => {}
             }
         }
         self.set_group_deadline(key);
     }
 
-    fn next_action(&mut self, key: GroupKey) -> Option<LinkAction> {
-        self.groups.get_mut(key)?.link.llc.as_mut()?.next_action()
+    fn next_action(&mut self, key: GroupKey, place: usize) -> Option<LinkAction> {
+        self.groups.get_mut(key)?.link_mut(place)?.llc.as_mut()?.next_action()
     }
 
-    fn link_ready_to_send(&mut self, key: GroupKey) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        if let Err(error) = group.link.make_ready_to_send(&mut self.provider) {
-            self.end_group(key, ConnectionError::Exhausted(error));
+    fn link_ready_to_send(&mut self, key: GroupKey, place: usize) {
+        let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
+        if let Err(error) = link.make_ready_to_send(&mut self.provider) {
+            self.link_down(key, place, ConnectionError::Exhausted(error));
         }
     }
 
     /// Those who wait for the link may go on.
-    fn link_active(&mut self, key: GroupKey) {
-        if let Some(waiter) = self.groups.get(key).and_then(|group| group.link.waiter) {
-            self.woken.push_back(waiter);
+    fn link_active(&mut self, key: GroupKey, place: usize) {
+        let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
+        let (planned, number) = (link.planned, link.number());
+        link.planned = number;
+        self.woken.extend(link.waiter);
+        if let Some(group) = self.groups.get_mut(key) {
+            group.ledger.renumber(planned, number);
+            group.links_made = group.links_made.max(number.0);
         }
         self.woken.append(&mut self.waiting_for_group);
+        self.offer_further_link(key, place);
     }
 
-    fn add_link_rejected(&mut self, key: GroupKey) {
-        if let Some(group) = self.groups.get_mut(key) {
-            group.link.add_link_rejected = true;
-            self.woken.extend(group.link.waiter);
+    pub(crate) fn say_llc(&mut self, key: GroupKey, place: usize, message: llc::Message) {
+        let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
+        if link.unsaid.len() < UNSAID_MAX {
+            link.unsaid.push_back(message);
         }
-    }
-
-    fn say_llc(&mut self, key: GroupKey, message: llc::Message) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        if group.link.unsaid.len() < UNSAID_MAX {
-            group.link.unsaid.push_back(message);
-        }
-        self.say_unsaid(key);
+        self.say_unsaid(key, place);
     }
 
     /// Posts the LLC messages there is room for.
-    fn say_unsaid(&mut self, key: GroupKey) {
-        let Self { groups, provider, .. } = self;
-        let Some(group) = groups.get_mut(key) else { return };
-        let mut octets = [0; llc::MIN_LEN];
-        while group.link.has_llc_slot() {
-            let Some(message) = group.link.unsaid.pop_front() else { return };
-            // All that is said here has the least length.
-            let Ok(len) = message.emit(&mut octets) else { continue };
-            let Some(octets) = octets.get(..len) else { continue };
-            if group.link.post(provider, &[], octets, Said::Llc).is_err() {
+    fn say_unsaid(&mut self, key: GroupKey, place: usize) {
+        let Self { groups, provider, scratch, .. } = self;
+        let Some(link) = groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
+        while link.has_llc_slot() {
+            let Some(message) = link.unsaid.pop_front() else { return };
+            // What does not fit the longest message was never put together.
+            let Ok(len) = message.emit(scratch) else { continue };
+            let Some(octets) = scratch.get(..len) else { continue };
+            if link.post_llc(provider, octets).is_err() {
                 return;
             }
         }
@@ -209,12 +230,12 @@ impl<P: Provider> Shared<P> {
     }
 
     #[cold]
-    fn link_failed(&mut self, key: GroupKey, completion: &Completion) {
-        let Some(group) = self.groups.get_mut(key) else { return };
+    fn link_failed(&mut self, key: GroupKey, place: usize, status: WcStatus) {
+        let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
         // The first failure says why; the rest are flushed.
-        if group.link.failed.is_none() {
-            group.link.failed = Some(completion.status);
-            self.end_group(key, ConnectionError::LinkFailed(completion.status));
+        if link.failed.is_none() {
+            link.failed = Some(status);
+            self.link_down(key, place, ConnectionError::LinkFailed(status));
         }
     }
 
@@ -222,6 +243,7 @@ impl<P: Provider> Shared<P> {
     pub(crate) fn provider_events(&mut self) {
         while let Some(event) = self.provider.next_event() {
             match event {
+                AsyncEvent::PortActive(_) | AsyncEvent::GidChange(_) => self.port_up(),
                 AsyncEvent::PortDown(port) => self.port_down(|rdma| rdma == port),
                 AsyncEvent::DeviceGone(device) => {
                     self.port_down(|rdma| rdma.device == device);
@@ -234,23 +256,23 @@ impl<P: Provider> Shared<P> {
     }
 
     fn port_down(&mut self, is_it: impl Fn(RdmaPort) -> bool) {
-        let hit = |(key, group): (GroupKey, &crate::group::Group)| is_it(group.link.rdma).then_some(key);
-        let keys: alloc::vec::Vec<_> = self.groups.iter().filter_map(hit).collect();
-        for key in keys {
-            if let Some(group) = self.groups.get_mut(key) {
-                group.link.failed.get_or_insert(WcStatus::Flushed);
+        let mut hit = Vec::new();
+        for (key, group) in &mut self.groups {
+            for (place, link) in group.links.iter_mut().enumerate() {
+                if let Some(link) = link.as_mut().filter(|link| is_it(link.rdma) && link.failed.is_none()) {
+                    link.failed = Some(WcStatus::Flushed);
+                    hit.push((key, place));
+                }
             }
-            self.end_group(key, ConnectionError::PortDown);
+        }
+        for (key, place) in hit {
+            self.link_down(key, place, ConnectionError::PortDown);
         }
     }
 
     fn qp_fatal(&mut self, qp: QpHandle) {
-        let Some(&key) = self.by_qp.get(&qp) else { return };
-        if let Some(group) = self.groups.get_mut(key)
-            && group.link.failed.is_none()
-        {
-            group.link.failed = Some(WcStatus::LocalQpOperation);
-            self.end_group(key, ConnectionError::LinkFailed(WcStatus::LocalQpOperation));
+        if let Some(&(key, place)) = self.by_qp.get(&qp) {
+            self.link_failed(key, place, WcStatus::LocalQpOperation);
         }
     }
 }

@@ -30,8 +30,8 @@ pub struct Config {
     pub host_name: HostName,
     /// Connections a link group may carry: 16 to 255.
     pub max_conns: u8,
-    /// Links a client proposes for a link group, 1 or 2. With 2 a peer's ADD
-    /// LINK is waited for, and rejected: one link is all there is yet.
+    /// Links a link group may have, 1 or 2. A client with 2 waits for the server's
+    /// ADD LINK; one with a single RDMA port rejects it.
     pub max_links: u8,
     /// Size of RMBs, unless a socket says otherwise.
     pub rmb_size: RmbeSize,

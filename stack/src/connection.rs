@@ -6,7 +6,8 @@ use smolsmc_cdc::{CdcMessage, CdcViolation, Close, CloseEvent, CloseState, Flow,
 use smolsmc_clc::{Choice, Proposal};
 use smolsmc_llc::Role;
 use smolsmc_rmb::Ring;
-use smolsmc_wire::{AlertToken, Instant, Mac, Rkey};
+use smolsmc_verbs::MrAttributes;
+use smolsmc_wire::{AlertToken, Instant, Mac, Rkey, SeqNo};
 
 use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
@@ -78,6 +79,8 @@ pub(crate) enum Rendezvous {
 /// A connection's part of a link group, while both sides still may decline.
 pub(crate) struct Half {
     pub(crate) group: GroupKey,
+    /// The place of its link.
+    pub(crate) link: usize,
     pub(crate) rmb: Ring,
     pub(crate) send: Ring,
     pub(crate) token: AlertToken,
@@ -92,7 +95,22 @@ pub(crate) struct Half {
     pub(crate) early: Option<CdcMessage>,
 }
 
+/// What a connection has of its group.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) group: GroupKey,
+    pub(crate) link: usize,
+    pub(crate) token: AlertToken,
+    pub(crate) rmb: Ring,
+    pub(crate) send: Ring,
+}
+
 impl Half {
+    pub(crate) const fn part(&self) -> Part {
+        let Self { group, link, token, rmb, send, .. } = *self;
+        Part { group, link, token, rmb, send }
+    }
+
     /// Keeps the newest state; flags stay set.
     pub(crate) fn hear_early(&mut self, message: CdcMessage) {
         let older = self.early.take();
@@ -106,7 +124,10 @@ impl Half {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerRing {
     pub(crate) rkey: Rkey,
+    /// Of the RMBE.
     pub(crate) address: u64,
+    /// Of the RMBE in its RMB.
+    pub(crate) offset: u64,
     pub(crate) size: u32,
     pub(crate) token: AlertToken,
 }
@@ -114,6 +135,14 @@ pub(crate) struct PeerRing {
 /// A connection over SMC-R.
 pub(crate) struct Smc {
     pub(crate) group: GroupKey,
+    /// The place of its link.
+    pub(crate) link: usize,
+    /// Our send ring's keys on that link.
+    pub(crate) send_keys: MrAttributes,
+    /// On a new link the first word is about the last message known to have
+    /// arrived on the old one, and then all is said again.
+    pub(crate) validate: Option<SeqNo>,
+    pub(crate) say_again: bool,
     pub(crate) transport: Transport,
     pub(crate) rmb: Ring,
     pub(crate) send: Ring,
@@ -139,6 +168,11 @@ pub(crate) struct Smc {
 }
 
 impl Smc {
+    pub(crate) const fn part(&self) -> Part {
+        let Self { group, link, token, rmb, send, .. } = *self;
+        Part { group, link, token, rmb, send }
+    }
+
     /// The flags that can be said now: D and C only behind the last octet, unless
     /// nobody will read it any more.
     pub(crate) fn sayable(&self) -> StateFlags {
@@ -161,10 +195,11 @@ impl Smc {
 
     /// Whether a message has to be sent: for octets, for a cursor, for a flag.
     pub(crate) fn has_something_to_say(&self) -> bool {
-        if self.is_lost || self.said.contains(StateFlags::ABNORMAL_CLOSE) {
+        if self.is_lost || (self.said.contains(StateFlags::ABNORMAL_CLOSE) && !self.say_again) {
             return false;
         }
-        self.may_grant() > 0
+        self.say_again
+            || self.may_grant() > 0
             || self.sayable() != self.said
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())
     }
@@ -183,16 +218,16 @@ impl Smc {
 }
 
 impl Connection {
-    /// The link group it is in.
-    pub(crate) const fn group(&self) -> Option<GroupKey> {
+    /// The link group it is in, and the place of its link.
+    pub(crate) const fn link(&self) -> Option<(GroupKey, usize)> {
         match &self.phase {
-            Phase::Smc(smc) => Some(smc.group),
+            Phase::Smc(smc) => Some((smc.group, smc.link)),
             Phase::Rendezvous(
                 Rendezvous::Rkey(half)
                 | Rendezvous::Confirm(half)
                 | Rendezvous::Link(half)
                 | Rendezvous::AddLink(half),
-            ) => Some(half.group),
+            ) => Some((half.group, half.link)),
             _ => None,
         }
     }

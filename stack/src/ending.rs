@@ -43,7 +43,7 @@ impl<P: Provider> Shared<P> {
         let c_or_a = StateFlags::CLOSED.union(StateFlags::ABNORMAL_CLOSE);
         // Then the peer's last WRITE came before, on the same queue pair.
         let clean = smc.flow.peer_state().intersects(c_or_a) && smc.misbehaved.is_none();
-        self.release(smc.group, smc.token, smc.rmb, smc.send, clean);
+        self.release(smc.part(), clean);
         connection.phase_until = Some(self.now + self.config.timers.tcp);
         if smc.error.is_some() {
             connection.tcp.abort();
@@ -59,14 +59,12 @@ impl<P: Provider> Shared<P> {
         connection.is_released && ended && connection.tcp.is_over() && connection.tcp.is_quiet()
     }
 
-    /// A group whose queue pair is gone ends with its last connection.
+    /// A group whose links are gone ends with its last connection.
     pub(crate) fn end_empty_group(&mut self, key: GroupKey) {
-        let Self { groups, provider, by_qp, .. } = self;
+        let Self { groups, provider, .. } = self;
         let Some(group) = groups.get_mut(key) else { return };
-        if group.connections == 0 && !by_qp.contains_key(&group.link.qp) {
+        if group.connections == 0 && group.links.iter().all(Option::is_none) {
             group.pool.clear(provider);
-            // A device that is gone may refuse; its objects are gone with it.
-            let _ = provider.dealloc_pd(group.link.pd);
             groups.remove(key);
         }
     }

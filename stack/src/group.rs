@@ -3,9 +3,10 @@
 
 use alloc::collections::VecDeque;
 
+use smolsmc_cdc::Mark;
 use smolsmc_clc::{Eid, SmcrTerms};
-use smolsmc_llc as llc;
-use smolsmc_rmb::Pool;
+use smolsmc_llc::{self as llc, Ledger, LinkRkey, MAX_LINKS, Others};
+use smolsmc_rmb::{Pool, Ring};
 use smolsmc_verbs::{
     Access, AddressVector, CqHandle, InitAttributes, MemHandle, MemoryUse, MrAttributes, MrHandle, Payload,
     PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RemoteSpan,
@@ -29,12 +30,21 @@ pub(crate) struct Group {
     pub(crate) peer_id: PeerId,
     /// Where the peer's packets come from.
     pub(crate) peer_gid: Gid,
+    /// The port its TCP connections are on.
+    pub(crate) port: usize,
     pub(crate) eid: Eid,
     pub(crate) release: u8,
     pub(crate) max_conns: u8,
     pub(crate) max_links: u8,
     pub(crate) pool: Pool,
-    pub(crate) link: Link,
+    /// The peer's RMBs.
+    pub(crate) ledger: Ledger,
+    /// In the place of a link lies the pool's domain of its rings.
+    pub(crate) links: [Option<Link>; MAX_LINKS],
+    /// Links made so far: numbers are not used again.
+    pub(crate) links_made: u8,
+    /// The link whose ADD LINK is out.
+    pub(crate) offered: Option<usize>,
     /// Connections that hold a part of it.
     pub(crate) connections: usize,
     /// Since when there is none.
@@ -47,14 +57,72 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn is_active(&self) -> bool {
-        self.link.llc.as_ref().is_some_and(|llc| llc.state() == llc::LinkState::Active)
+    pub(crate) fn link(&self, place: usize) -> Option<&Link> {
+        self.links.get(place)?.as_ref()
     }
 
-    /// Whether its link is still to be confirmed.
+    pub(crate) fn link_mut(&mut self, place: usize) -> Option<&mut Link> {
+        self.links.get_mut(place)?.as_mut()
+    }
+
+    /// Places of links that carry data.
+    pub(crate) fn active(&self) -> impl Iterator<Item = usize> {
+        (0..)
+            .zip(&self.links)
+            .filter(|(_, link)| link.as_ref().is_some_and(Link::is_active))
+            .map(|(at, _)| at)
+    }
+
+    /// The active link with the fewest connections, for the next one.
+    pub(crate) fn least_used(&self) -> Option<usize> {
+        self.active().min_by_key(|&place| self.link(place).map_or(0, |link| link.connections))
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.lingers_until.is_none() && self.active().next().is_some()
+    }
+
+    /// Whether its first link is still to be confirmed.
     pub(crate) fn is_activating(&self) -> bool {
-        self.lingers_until.is_none()
-            && self.link.llc.as_ref().is_none_or(|llc| llc.state() == llc::LinkState::Activating)
+        self.lingers_until.is_none() && self.active().next().is_none()
+    }
+
+    /// Numbers of its links, as many as there are.
+    pub(crate) fn numbers(&self) -> ([LinkNumber; MAX_LINKS], usize) {
+        let mut numbers = [LinkNumber(0); MAX_LINKS];
+        let mut count = 0;
+        for (number, link) in numbers.iter_mut().zip(self.links.iter().flatten()) {
+            *number = link.number();
+            count += 1;
+        }
+        (numbers, count)
+    }
+
+    pub(crate) fn place_of(&self, number: LinkNumber) -> Option<usize> {
+        self.links.iter().position(|link| link.as_ref().is_some_and(|link| link.number() == number))
+    }
+
+    /// Keys of `ring` on the links other than the one in `place`, those still to
+    /// be confirmed included: the peer has heard of them before.
+    pub(crate) fn keys_elsewhere(&self, ring: &Ring, place: usize) -> Others<2> {
+        let mut keys = [LinkRkey::default(); MAX_LINKS];
+        let mut count = 0;
+        for other in (0..MAX_LINKS).filter(|other| *other != place) {
+            let (Some(link), Some(own)) = (self.link(other), self.pool.keys(ring, other)) else { continue };
+            if let Some(key) = keys.get_mut(count) {
+                *key = LinkRkey { link_number: link.number(), rkey: own.rkey, address: own.iova };
+                count += 1;
+            }
+        }
+        keys.get(..count).and_then(Others::new).unwrap_or(Others::NONE)
+    }
+
+    /// Whether a connection that is ready could say something now.
+    pub(crate) fn can_say(&self) -> bool {
+        self.links
+            .iter()
+            .flatten()
+            .any(|link| !link.ready.is_empty() && (link.failed.is_some() || link.has_cdc_slot()))
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -95,7 +163,13 @@ pub(crate) struct Link {
     /// The other end, once it is known.
     pub(crate) peer: Option<PeerEnd>,
     pub(crate) is_direct: bool,
+    /// Its number, before its machine runs.
+    pub(crate) planned: LinkNumber,
     pub(crate) llc: Option<llc::Link>,
+    /// Connections that are bound to it.
+    pub(crate) connections: usize,
+    /// Room for an LLC message that is too long to be copied when posting.
+    long: Option<LongMessage>,
     pub(crate) receives: Receives,
     pub(crate) posted: VecDeque<Posted>,
     messages_max: u32,
@@ -106,9 +180,12 @@ pub(crate) struct Link {
     /// LLC messages for which there was no room yet.
     pub(crate) unsaid: VecDeque<llc::Message>,
     pub(crate) failed: Option<WcStatus>,
+    /// What follows from its end has been done.
+    pub(crate) is_down: bool,
     /// Whose handshake waits for it to be confirmed.
     pub(crate) waiter: Option<SocketHandle>,
-    pub(crate) add_link_rejected: bool,
+    /// The server's ADD LINK was answered.
+    pub(crate) add_link_answered: bool,
 }
 
 /// The peer's end of a link.
@@ -136,10 +213,14 @@ pub(crate) struct Posted {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Said {
-    /// A CDC message, after which so many octets are written.
+    /// A CDC message that asks whether all has arrived.
+    Validation {
+        connection: SocketHandle,
+    },
+    /// A CDC message.
     Cdc {
         connection: SocketHandle,
-        written: u64,
+        mark: Mark,
     },
     Llc,
 }
@@ -197,7 +278,10 @@ impl Link {
             mtu,
             peer: None,
             is_direct,
+            planned: LinkNumber(1),
             llc: None,
+            connections: 0,
+            long: None,
             receives,
             posted: VecDeque::with_capacity((messages + LLC_MESSAGES) as usize),
             messages_max: messages,
@@ -206,8 +290,9 @@ impl Link {
             ready: VecDeque::new(),
             unsaid: VecDeque::new(),
             failed: None,
+            is_down: false,
             waiter: None,
-            add_link_rejected: false,
+            add_link_answered: false,
         })
     }
 
@@ -234,9 +319,14 @@ impl Link {
         made
     }
 
+    /// Whether it carries data.
+    pub(crate) fn is_active(&self) -> bool {
+        self.failed.is_none() && self.llc.as_ref().is_some_and(|llc| llc.state() == llc::LinkState::Active)
+    }
+
     /// Its number, once its machine runs.
     pub(crate) fn number(&self) -> LinkNumber {
-        self.llc.as_ref().map_or(LinkNumber(0), llc::Link::number)
+        self.llc.as_ref().map_or(self.planned, llc::Link::number)
     }
 
     /// RESET to RTR, receives posted (Linux 6.12 smc_ib: RTR, receives, CLC
@@ -313,14 +403,20 @@ impl Link {
         octets: &[u8],
         what: Said,
     ) -> Result<(), VerbsError> {
+        self.post_send(provider, writes, Payload::Inline(octets), what)
+    }
+
+    #[inline]
+    fn post_send<P: Provider>(
+        &mut self,
+        provider: &mut P,
+        writes: &[SendRequest<'_>],
+        payload: Payload<'_>,
+        what: Said,
+    ) -> Result<(), VerbsError> {
         let wr_id = self.next_wr;
-        let send = SendRequest {
-            wr_id,
-            operation: SendOperation::Send,
-            payload: Payload::Inline(octets),
-            signalled: true,
-            solicited: true,
-        };
+        let send =
+            SendRequest { wr_id, operation: SendOperation::Send, payload, signalled: true, solicited: true };
         let posted = match writes {
             [] => provider.post_send(self.qp, &[send]),
             [one] => provider.post_send(self.qp, &[*one, send]),
@@ -328,11 +424,30 @@ impl Link {
         };
         posted.map_err(|error| error.error)?;
         self.next_wr = (self.next_wr + 1) & !RECEIVE_BIT;
-        if matches!(what, Said::Cdc { .. }) {
+        if !matches!(what, Said::Llc) {
             self.cdc_in_flight += 1;
         }
         self.posted.push_back(Posted { wr_id, what });
         Ok(())
+    }
+
+    /// Posts the SEND of an LLC message. One that is too long to be copied goes
+    /// from memory of its own; a peer asks for no second one before it is sent.
+    pub(crate) fn post_llc<P: Provider>(
+        &mut self,
+        provider: &mut P,
+        octets: &[u8],
+    ) -> Result<(), VerbsError> {
+        if octets.len() <= RECEIVE_LEN as usize {
+            return self.post(provider, &[], octets, Said::Llc);
+        }
+        let long = match self.long {
+            Some(long) => long,
+            None => *self.long.insert(LongMessage::new(provider, self.pd)?),
+        };
+        provider.outgoing(long.memory, 0, octets.len())?.copy_from_slice(octets);
+        let sge = Sge { addr: long.keys.iova, len: octets.len() as u32, lkey: long.keys.lkey };
+        self.post_send(provider, &[], Payload::Registered(&[sge]), Said::Llc)
     }
 
     /// The SEND `wr_id` has completed, well or not: what it was.
@@ -341,22 +456,51 @@ impl Link {
         let posted = self.posted.front().filter(|posted| posted.wr_id == wr_id)?;
         let what = posted.what;
         self.posted.pop_front();
-        if matches!(what, Said::Cdc { .. }) {
+        if !matches!(what, Said::Llc) {
             self.cdc_in_flight -= 1;
         }
         Some(what)
     }
 
-    /// Ends the queue pair and all that was made for it, but for the PD, which
-    /// rings may still be in.
+    /// Ends the queue pair and all that was made for it. The rings must have left
+    /// the PD before.
     pub(crate) fn destroy<P: Provider>(&mut self, provider: &mut P) {
+        // A device that is gone may refuse; its objects are gone with it.
         let _ = provider.destroy_qp(self.qp);
         self.receives.free(provider);
+        if let Some(long) = self.long.take() {
+            let _ = provider.deregister(long.mr);
+            let _ = provider.free_memory(long.memory);
+        }
+        let _ = provider.dealloc_pd(self.pd);
     }
 }
 
 /// Set in the `wr_id` of receives, never in that of a SEND.
 pub(crate) const RECEIVE_BIT: u64 = 1 << 63;
+
+/// Memory for one long LLC message.
+#[derive(Clone, Copy)]
+struct LongMessage {
+    memory: MemHandle,
+    mr: MrHandle,
+    keys: MrAttributes,
+}
+
+impl LongMessage {
+    fn new<P: Provider>(provider: &mut P, pd: PdHandle) -> Result<Self, VerbsError> {
+        let memory = provider.alloc_memory(llc::MAX_LEN, MemoryUse::Outgoing)?;
+        let registered =
+            provider.register(pd, memory, Access::empty()).and_then(|mr| Ok((mr, provider.mr(mr)?)));
+        match registered {
+            Ok((mr, keys)) => Ok(Self { memory, mr, keys }),
+            Err(error) => {
+                let _ = provider.free_memory(memory);
+                Err(error)
+            }
+        }
+    }
+}
 
 impl Receives {
     fn new<P: Provider>(provider: &mut P, pd: PdHandle, count: u32) -> Result<Self, VerbsError> {

@@ -21,7 +21,7 @@
 //! ([`Stack::arm`]) and sleeps until a frame, a notification, or
 //! [`Stack::poll_at`].
 //!
-//! What is not here yet: more than one link in a group, urgent octets, VLANs.
+//! What is not here yet: urgent octets, VLANs.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,6 +36,8 @@ mod demux;
 mod draws;
 mod ending;
 mod error;
+mod failover;
+mod further_link;
 mod group;
 mod handle;
 mod listener;
@@ -45,6 +47,7 @@ mod rendezvous;
 mod shared;
 mod socket;
 mod stack;
+mod summary;
 mod tcp;
 mod transmit;
 mod transport;
@@ -58,4 +61,5 @@ pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
 pub use socket::{Readiness, Socket};
 pub use stack::{PollOutcome, Stack, Wakeup};
+pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

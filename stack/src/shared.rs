@@ -13,7 +13,7 @@ use smolsmc_verbs::{CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsErro
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
 use crate::config::Config;
-use crate::connection::{Connection, Half, Phase};
+use crate::connection::{Connection, Half, Part, Phase};
 use crate::deadlines::{Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::ConnectionError;
@@ -37,7 +37,7 @@ pub(crate) struct Shared<P> {
     pub(crate) groups_made: u32,
     pub(crate) by_tuple: BTreeMap<Tuple, SocketHandle>,
     pub(crate) by_token: BTreeMap<AlertToken, SocketHandle>,
-    pub(crate) by_qp: BTreeMap<QpHandle, GroupKey>,
+    pub(crate) by_qp: BTreeMap<QpHandle, (GroupKey, usize)>,
     pub(crate) deadlines: Deadlines,
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
@@ -53,6 +53,8 @@ pub(crate) struct Shared<P> {
     pub(crate) rkeys_confirmed: VecDeque<(GroupKey, Rkey, bool)>,
     /// Groups whose connections have something to say.
     pub(crate) ready: VecDeque<GroupKey>,
+    /// Links that have just gone down, and why: their connections are to move.
+    pub(crate) downed: VecDeque<(GroupKey, usize, ConnectionError)>,
     /// Groups that have just ended, and why: their connections are to hear it.
     pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
     /// Passive connections in their handshake.
@@ -104,12 +106,14 @@ impl<P: Provider> Shared<P> {
         }
     }
 
-    /// A connection's part of a group: its rings, and a token.
+    /// A connection's part of a group on the link in `place`: its rings, and a
+    /// token.
     pub(crate) fn take_half(
         &mut self,
         handle: SocketHandle,
         connection: &Connection,
         key: GroupKey,
+        place: usize,
         first_contact: bool,
     ) -> Result<Half, VerbsError> {
         let rmb_size = connection.options.rmb_size.unwrap_or(self.config.rmb_size);
@@ -119,9 +123,13 @@ impl<P: Provider> Shared<P> {
         let Some(group) = self.groups.get_mut(key) else { return Err(VerbsError::NoSuch("link group")) };
         group.connections += 1;
         group.idle_since = None;
+        if let Some(link) = group.link_mut(place) {
+            link.connections += 1;
+        }
         self.by_token.insert(token, handle);
         Ok(Half {
             group: key,
+            link: place,
             rmb,
             send,
             token,
@@ -162,33 +170,31 @@ impl<P: Provider> Shared<P> {
 
     /// Gives a connection's part of a group back. `clean` says that the peer
     /// will write no more; else it is told that the RMB is gone.
-    pub(crate) fn release(
-        &mut self,
-        key: GroupKey,
-        token: AlertToken,
-        rmb: smolsmc_rmb::Ring,
-        send: smolsmc_rmb::Ring,
-        clean: bool,
-    ) {
+    pub(crate) fn release(&mut self, part: Part, clean: bool) {
+        let Part { group: key, link: place, token, rmb, send } = part;
         self.by_token.remove(&token);
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
+        let rkey = group.pool.keys(&rmb, place).map(|keys| keys.rkey);
         group.pool.give_back(&mut self.provider, rmb, clean);
         group.pool.give_back(&mut self.provider, send, true);
         group.connections -= 1;
         if group.connections == 0 {
             group.idle_since = Some(now);
         }
-        if !clean && let Some(link) = &mut group.link.llc {
-            link.delete_rkey(now, rmb.keys.rkey);
+        if let Some(link) = group.link_mut(place) {
+            link.connections = link.connections.saturating_sub(1);
+            if let (false, Some(rkey), Some(llc)) = (clean, rkey, &mut link.llc) {
+                llc.delete_rkey(now, rkey);
+            }
         }
-        self.run_link(key);
+        self.run_link(key, place);
     }
 
     /// Gives back what a handshake that came to nothing had taken.
-    pub(crate) fn release_half(&mut self, half: Half) {
-        self.waiting_for_rkey.retain(|(_, rkey, _)| *rkey != half.rmb.keys.rkey);
-        self.release(half.group, half.token, half.rmb, half.send, false);
+    pub(crate) fn release_half(&mut self, handle: SocketHandle, half: Half) {
+        self.waiting_for_rkey.retain(|(_, _, waiter)| *waiter != handle);
+        self.release(half.part(), false);
         if half.first_contact {
             self.end_group(half.group, ConnectionError::AbortedHere);
         }
@@ -202,7 +208,8 @@ impl<P: Provider> Shared<P> {
             return;
         }
         // A queue pair that has failed acknowledges nothing.
-        group.lingers_until = Some(if group.link.failed.is_some() { self.now } else { until });
+        let answers = group.links.iter().flatten().any(|link| link.failed.is_none());
+        group.lingers_until = Some(if answers { until } else { self.now });
         self.ended.push_back((key, why));
         self.set_group_deadline(key);
     }
@@ -220,8 +227,8 @@ impl<P: Provider> Shared<P> {
                     llc::Role::Client => timers.idle_client,
                 };
                 let idle = group.idle_since.map(|since| since + idle);
-                let link = group.link.llc.as_ref().and_then(llc::Link::poll_at);
-                idle.into_iter().chain(link).min()
+                let links = group.links.iter().flatten().filter_map(|link| link.llc.as_ref()?.poll_at());
+                idle.into_iter().chain(links).min()
             }
         };
         self.deadlines.set(&mut group.deadline, Due::Group(key), at);
@@ -234,8 +241,9 @@ impl<P: Provider> Shared<P> {
             return;
         }
         let Some(group) = self.groups.get_mut(smc.group) else { return };
+        let Some(link) = group.link_mut(smc.link) else { return };
         smc.is_queued = true;
-        group.link.ready.push_back(handle);
+        link.ready.push_back(handle);
         if !group.is_queued {
             group.is_queued = true;
             self.ready.push_back(smc.group);

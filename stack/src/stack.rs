@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use slotmap::SlotMap;
-use smolsmc_llc::{self as llc, Role};
+use smolsmc_llc::{self as llc, MAX_LINKS, Role};
 use smolsmc_verbs::{ArmFor, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
@@ -17,6 +17,7 @@ use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::{ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket};
+use crate::group::{Group, GroupKey};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::options::{ListenOptions, SocketOptions};
@@ -105,6 +106,7 @@ impl<P: Provider> Stack<P> {
             woken: VecDeque::new(),
             rkeys_confirmed: VecDeque::new(),
             ready: VecDeque::new(),
+            downed: VecDeque::new(),
             ended: VecDeque::new(),
             handshakes: 0,
             scratch: vec![0; llc::MAX_LEN],
@@ -144,14 +146,14 @@ impl<P: Provider> Stack<P> {
     /// When to poll again.
     pub fn poll_at(&mut self) -> Wakeup {
         let shared = &mut self.shared;
-        if !shared.dirty.is_empty() || !shared.ended.is_empty() || !shared.woken.is_empty() {
+        if !shared.dirty.is_empty()
+            || !shared.ended.is_empty()
+            || !shared.downed.is_empty()
+            || !shared.woken.is_empty()
+        {
             return Wakeup::Now;
         }
-        if shared
-            .ready
-            .iter()
-            .any(|&key| shared.groups.get(key).is_some_and(|group| group.link.has_cdc_slot()))
-        {
+        if shared.ready.iter().any(|&key| shared.groups.get(key).is_some_and(Group::can_say)) {
             return Wakeup::Now;
         }
         let engine = shared.provider.frames().and_then(|engine| engine.poll_at());
@@ -271,10 +273,7 @@ impl<P: Provider> Stack<P> {
     pub fn leave(&mut self) {
         let keys: Vec<_> = self.shared.groups.keys().collect();
         for key in keys {
-            if let Some(link) = self.shared.groups.get_mut(key).and_then(|group| group.link.llc.as_mut()) {
-                link.delete(llc::DeleteReason::PROGRAM_INITIATED, true);
-            }
-            self.shared.run_link(key);
+            self.shared.leave_group(key);
         }
         self.settle();
     }
@@ -356,11 +355,12 @@ impl<P: Provider> Stack<P> {
     /// Tells connections what has become of their groups.
     fn settle(&mut self) {
         let Self { connections, shared, .. } = self;
+        shared.move_connections(connections);
         while let Some((key, why)) = shared.ended.pop_front() {
             let mut waiting = core::mem::take(&mut shared.waiting_for_group);
             shared.woken.append(&mut waiting);
             for (handle, connection) in connections.iter_mut() {
-                if connection.group() == Some(key) {
+                if connection.link().is_some_and(|(group, _)| group == key) {
                     shared.group_ended(handle, connection, why);
                 }
             }
@@ -457,7 +457,7 @@ impl<P: Provider> Shared<P> {
     }
 
     /// A deadline of a group may have come.
-    fn group_reminded(&mut self, connections: &mut Connections, key: crate::group::GroupKey, at: Instant) {
+    fn group_reminded(&mut self, connections: &mut Connections, key: GroupKey, at: Instant) {
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
         if !group.deadline.reminded(now, at) {
@@ -466,37 +466,55 @@ impl<P: Provider> Shared<P> {
         if group.lingers_until.is_some_and(|until| until <= now) {
             return self.destroy_group(connections, key);
         }
-        if let Some(link) = &mut group.link.llc {
-            let idle = match group.role {
-                Role::Server => self.config.timers.idle_server,
-                Role::Client => self.config.timers.idle_client,
-            };
-            match group.idle_since {
-                Some(since) if since + idle <= now => {
-                    link.delete(llc::DeleteReason::PROGRAM_INITIATED, true);
-                }
-                _ => link.run_timers(now),
-            }
-        } else if group.idle_since.is_some() {
+        let idle = match group.role {
+            Role::Server => self.config.timers.idle_server,
+            Role::Client => self.config.timers.idle_client,
+        };
+        if group.idle_since.is_some_and(|since| since + idle <= now) {
+            self.leave_group(key);
+        } else if group.idle_since.is_some() && group.links.iter().flatten().all(|link| link.llc.is_none()) {
             self.end_group(key, ConnectionError::AbortedHere);
         }
-        self.run_link(key);
+        for place in 0..MAX_LINKS {
+            let llc = self
+                .groups
+                .get_mut(key)
+                .and_then(|group| group.link_mut(place))
+                .and_then(|link| link.llc.as_mut());
+            if let Some(llc) = llc {
+                llc.run_timers(now);
+                self.run_link(key, place);
+            }
+        }
+        self.set_group_deadline(key);
     }
 
-    /// The queue pair goes, and with the last connection the rest.
-    fn destroy_group(&mut self, connections: &mut Connections, key: crate::group::GroupKey) {
-        let Self { groups, provider, by_qp, .. } = self;
-        let Some(group) = groups.get_mut(key) else { return };
-        if by_qp.remove(&group.link.qp).is_some() {
-            group.link.destroy(provider);
-            for (handle, connection) in connections.iter_mut() {
-                if let Phase::Smc(smc) = &mut connection.phase
-                    && smc.group == key
-                {
-                    smc.in_flight = 0;
-                    self.woken.push_back(handle);
-                }
+    /// Ends a group in order: the peer is told on one of its links.
+    fn leave_group(&mut self, key: GroupKey) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let carrier = group.active().next();
+        let llc = carrier.and_then(|place| group.link_mut(place)).and_then(|link| link.llc.as_mut());
+        if let Some(llc) = llc {
+            llc.delete_all(llc::DeleteReason::PROGRAM_INITIATED, true);
+        }
+        if let Some(place) = carrier {
+            self.run_link(key, place);
+        }
+        self.end_group(key, ConnectionError::LinkDown(llc::DownReason::DeletedHere));
+    }
+
+    /// The queue pairs go, and with the last connection the rest.
+    fn destroy_group(&mut self, connections: &mut Connections, key: GroupKey) {
+        for (handle, connection) in connections.iter_mut() {
+            if let Phase::Smc(smc) = &mut connection.phase
+                && smc.group == key
+            {
+                smc.in_flight = 0;
+                self.woken.push_back(handle);
             }
+        }
+        for place in 0..MAX_LINKS {
+            self.destroy_link(key, place);
         }
         self.end_empty_group(key);
     }

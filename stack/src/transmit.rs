@@ -2,8 +2,11 @@
 //! message that tells of them, on the same queue pair.
 
 use smolsmc_cdc::CdcMessage;
+use smolsmc_llc::MAX_LINKS;
 use smolsmc_rmb::{Piece, Write, Writes};
 use smolsmc_verbs::{Payload, Provider, SendOperation, SendRequest, Sge, VerbsError};
+
+use smolsmc_wire::SeqNo;
 
 use crate::connection::{Phase, Smc};
 use crate::error::ConnectionError;
@@ -20,10 +23,12 @@ impl<P: Provider> Shared<P> {
             if let Some(group) = self.groups.get_mut(key) {
                 group.is_queued = false;
             }
-            while let Some((handle, more)) = self.one_turn(connections, key) {
-                said += 1;
-                if more && let Some(connection) = connections.get_mut(handle) {
-                    self.queue(handle, connection);
+            for place in 0..MAX_LINKS {
+                while let Some((handle, more)) = self.one_turn(connections, key, place) {
+                    said += 1;
+                    if more && let Some(connection) = connections.get_mut(handle) {
+                        self.queue(handle, connection);
+                    }
                 }
             }
         }
@@ -32,23 +37,28 @@ impl<P: Provider> Shared<P> {
 
     /// One connection's turn on a link: which, and whether it has more to say.
     /// `None` if none is ready, or there is no room.
-    fn one_turn(&mut self, connections: &mut Connections, key: GroupKey) -> Option<(SocketHandle, bool)> {
-        let group = self.groups.get_mut(key)?;
-        let is_over = group.link.failed.is_some();
-        if !is_over && !group.link.has_cdc_slot() {
+    fn one_turn(
+        &mut self,
+        connections: &mut Connections,
+        key: GroupKey,
+        place: usize,
+    ) -> Option<(SocketHandle, bool)> {
+        let link = self.groups.get_mut(key)?.link_mut(place)?;
+        let is_over = link.failed.is_some();
+        if !is_over && !link.has_cdc_slot() {
             return None;
         }
-        let handle = group.link.ready.pop_front()?;
+        let handle = link.ready.pop_front()?;
         let Some(Phase::Smc(smc)) = connections.get_mut(handle).map(|connection| &mut connection.phase)
         else {
             return Some((handle, false));
         };
         smc.is_queued = false;
-        if is_over || !smc.has_something_to_say() {
+        if is_over || smc.link != place || !smc.has_something_to_say() {
             return Some((handle, false));
         }
         let turn = self.config.limits.write_turn;
-        match smc.say(&mut self.provider, &mut group.link, handle, turn) {
+        match smc.say(&mut self.provider, link, handle, turn) {
             Ok(()) => Some((handle, smc.has_something_to_say())),
             Err(error) => {
                 self.end_group(key, ConnectionError::Exhausted(error));
@@ -68,6 +78,10 @@ impl Smc {
         handle: SocketHandle,
         turn: u32,
     ) -> Result<(), VerbsError> {
+        if let Some(seq) = self.validate.take() {
+            return self.validate(provider, link, handle, seq);
+        }
+        self.say_again = false;
         let len = self.may_grant().min(turn);
         let (from, to) = self.flow.write_offsets();
         let sizes = self.flow.sizes();
@@ -86,7 +100,7 @@ impl Smc {
                 *sge = self.sge(*piece);
             }
         }
-        let said = Said::Cdc { connection: handle, written: self.flow.written() };
+        let said = Said::Cdc { connection: handle, mark: self.flow.mark() };
         match (plan.as_slice(), &sges) {
             ([], _) => link.post(provider, &[], &octets, said)?,
             ([one], [first, _]) => link.post(provider, &[self.request(one, first)], &octets, said)?,
@@ -100,8 +114,25 @@ impl Smc {
         Ok(())
     }
 
+    /// The first word on a new link (RFC 7609 §4.6.1).
+    #[cold]
+    fn validate<P: Provider>(
+        &mut self,
+        provider: &mut P,
+        link: &mut Link,
+        handle: SocketHandle,
+        seq: SeqNo,
+    ) -> Result<(), VerbsError> {
+        let message = CdcMessage::failover_validation(self.peer.token, seq);
+        let mut octets = [0; CdcMessage::LEN];
+        message.emit(&mut octets);
+        link.post(provider, &[], &octets, Said::Validation { connection: handle })?;
+        self.in_flight += 1;
+        Ok(())
+    }
+
     const fn sge(&self, piece: Piece) -> Sge {
-        let keys = self.send.keys;
+        let keys = self.send_keys;
         Sge { addr: keys.iova + piece.offset as u64, len: piece.len, lkey: keys.lkey }
     }
 

@@ -53,7 +53,7 @@ proptest! {
         let (mut prepared, mut written, mut read) = (start, start, start);
         let mut to_reader: VecDeque<CdcMessage> = VecDeque::new();
         let mut to_writer: VecDeque<CdcMessage> = VecDeque::new();
-        let mut unacknowledged: VecDeque<u64> = VecDeque::new();
+        let mut unacknowledged: VecDeque<crate::Mark> = VecDeque::new();
         for deed in deeds {
             match deed {
                 Deed::Prepare(n) => {
@@ -68,7 +68,7 @@ proptest! {
                     writer.write(n);
                     written += u64::from(n);
                     to_reader.push_back(quiet(&mut writer));
-                    unacknowledged.push_back(writer.written());
+                    unacknowledged.push_back(writer.mark());
                 }
                 Deed::Read(n) => {
                     let n = n.min(reader.readable());
@@ -164,7 +164,7 @@ fn a_reader_keeps_quiet_while_the_writer_knows_of_half_the_ring() {
     reader.hear(&quiet(&mut writer)).unwrap();
     reader.consume(49);
     assert!(!reader.owes_update());
-    writer.complete(49);
+    writer.complete(writer.mark());
     writer.prepare(20);
     writer.write(20);
     reader.hear(&quiet(&mut writer)).unwrap();

@@ -1,5 +1,6 @@
 //! The machine of a link, word by word.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -7,11 +8,42 @@ use smolsmc_wire::{Duration, Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, Ps
 
 use crate::{
     AddLink, Body, ConfirmLink, ConfirmRkey, DeleteLink, DeleteReason, DeleteRkey, DownReason, HostOrder,
-    Link, LinkAction, LinkRkey, LinkState, MAX_PEER_RKEYS, Message, NoEyecatcher, Others, RejectReason,
-    RequestAddLink, Role, TestLink, Timers, Version,
+    Ledger, Link, LinkAction, LinkRkey, LinkState, MAX_PEER_RMBS, Message, NoEyecatcher, Others,
+    RejectReason, RequestAddLink, Role, Siblings, TestLink, Timers, Version,
 };
 
 const START: Instant = Instant::from_millis(1000);
+
+/// A link, and what it knows of its group: links 1 and 2.
+struct Tested {
+    link: Link,
+    ledger: Ledger,
+}
+
+impl Tested {
+    fn new(link: Link) -> Self {
+        Self { link, ledger: Ledger::default() }
+    }
+
+    fn hear(&mut self, now: Instant, message: &Message) {
+        let links = [LinkNumber(1), LinkNumber(2)];
+        self.link.hear(now, message, &mut Siblings { ledger: &mut self.ledger, links: &links });
+    }
+}
+
+impl core::ops::Deref for Tested {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl core::ops::DerefMut for Tested {
+    fn deref_mut(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
 
 fn end(number: u8) -> ConfirmLink {
     ConfirmLink {
@@ -48,8 +80,8 @@ fn after(millis: u64) -> Instant {
 }
 
 /// An active link of a client, or of a server.
-fn active(role: Role) -> Link {
-    let mut link = Link::new(role, end(1), Timers::LINUX, START);
+fn active(role: Role) -> Tested {
+    let mut link = Tested::new(Link::first(role, end(1), Timers::LINUX, START));
     let theirs = Body::ConfirmLink(end(1));
     link.hear(START, &message(role == Role::Server, theirs));
     assert_eq!(link.state(), LinkState::Active);
@@ -59,7 +91,7 @@ fn active(role: Role) -> Link {
 
 #[test]
 fn a_client_answers_when_it_can_send() {
-    let mut link = Link::new(Role::Client, end(9), Timers::LINUX, START);
+    let mut link = Tested::new(Link::first(Role::Client, end(9), Timers::LINUX, START));
     assert_eq!(link.poll_at(), Some(after(4000)));
     link.hear(after(10), &message(false, Body::ConfirmLink(end(3))));
     let answer = ConfirmLink { link_number: LinkNumber(3), ..end(9) };
@@ -79,7 +111,7 @@ fn a_client_answers_when_it_can_send() {
 
 #[test]
 fn a_server_asks_after_a_while_and_once_again() {
-    let mut link = Link::new(Role::Server, end(1), Timers::LINUX, START);
+    let mut link = Tested::new(Link::first(Role::Server, end(1), Timers::LINUX, START));
     assert_eq!(link.poll_at(), Some(after(5)));
     link.run_timers(after(4));
     assert_eq!(said(&mut link), []);
@@ -97,7 +129,7 @@ fn a_server_asks_after_a_while_and_once_again() {
 #[test]
 fn with_two_links_a_server_never_asks_twice() {
     let own = ConfirmLink { max_links: 2, ..end(1) };
-    let mut link = Link::new(Role::Server, own, Timers::LINUX, START);
+    let mut link = Tested::new(Link::first(Role::Server, own, Timers::LINUX, START));
     link.run_timers(after(5));
     assert_eq!(said(&mut link).len(), 1);
     link.run_timers(after(1500));
@@ -107,7 +139,7 @@ fn with_two_links_a_server_never_asks_twice() {
 #[test]
 fn confirm_link_that_does_not_come_ends_it() {
     for (role, at) in [(Role::Client, 4000), (Role::Server, 2005)] {
-        let mut link = Link::new(role, end(1), Timers::LINUX, START);
+        let mut link = Tested::new(Link::first(role, end(1), Timers::LINUX, START));
         link.run_timers(after(at - 1));
         actions(&mut link);
         assert_eq!(link.state(), LinkState::Activating);
@@ -120,7 +152,7 @@ fn confirm_link_that_does_not_come_ends_it() {
 #[test]
 fn a_peer_with_eyecatchers_is_none_for_us() {
     let theirs = ConfirmLink { no_eyecatcher: NoEyecatcher::new(0), ..end(1) };
-    let mut link = Link::new(Role::Client, end(2), Timers::LINUX, START);
+    let mut link = Tested::new(Link::first(Role::Client, end(2), Timers::LINUX, START));
     link.hear(START, &message(false, Body::ConfirmLink(theirs)));
     assert_eq!(actions(&mut link)[0], LinkAction::Eyecatcher);
     assert_eq!(link.state(), LinkState::Inactive);
@@ -141,8 +173,10 @@ fn a_second_link_is_rejected_in_the_words_of_linux() {
     };
     let mut link = active(Role::Client);
     link.hear(START, &message(false, Body::AddLink(offer.clone())));
+    assert_eq!(actions(&mut link), [LinkAction::AddLinkOffered(Box::new(offer.clone()))]);
+    link.reject_add_link(&offer);
     let answer = message(true, Body::AddLink(AddLink { rejected: true, extension: None, ..offer.clone() }));
-    assert_eq!(actions(&mut link), [LinkAction::Send(answer.clone()), LinkAction::AddLinkRejected]);
+    assert_eq!(said(&mut link), core::slice::from_ref(&answer));
     let mut octets = [0; 44];
     assert_eq!(answer.emit(&mut octets), Ok(44));
     assert_eq!(octets[..4], [0x22, 0x2c, 0, 0xc0]);
@@ -166,8 +200,13 @@ fn rkeys_of_the_peer_are_kept_account_of() {
     let ask = message(false, Body::ConfirmRkey(confirm(7)));
     link.hear(START, &ask);
     assert_eq!(said(&mut link), [message(true, ask.body)]);
-    // Two links with us are not there.
-    let others = Others::new(&[LinkRkey::default()]).expect("one");
+    // Two links are known, a third is not.
+    let other = |number| LinkRkey { link_number: LinkNumber(number), rkey: Rkey(70), address: 0x7000 };
+    let ask = ConfirmRkey { others: Others::new(&[other(2)]).expect("one"), ..confirm(7) };
+    link.hear(START, &message(false, Body::ConfirmRkey(ask)));
+    assert_eq!(said(&mut link), [message(true, Body::ConfirmRkey(ask))]);
+    assert_eq!(link.ledger.translate(LinkNumber(1), Rkey(7), LinkNumber(2)), Some(other(2)));
+    let others = Others::new(&[other(3)]).expect("one");
     let ask = ConfirmRkey { others, ..confirm(8) };
     link.hear(START, &message(false, Body::ConfirmRkey(ask)));
     let no = ConfirmRkey { negative: true, retry: true, ..ask };
@@ -184,25 +223,26 @@ fn rkeys_of_the_peer_are_kept_account_of() {
 #[test]
 fn a_peer_cannot_have_more_rmbs_than_the_limit() {
     let mut link = active(Role::Server);
-    for rkey in 0..MAX_PEER_RKEYS as u32 {
-        assert!(link.learn_rkey(Rkey(rkey)));
+    let key = |rkey| LinkRkey { link_number: LinkNumber(1), rkey: Rkey(rkey), address: 0 };
+    for rkey in 0..MAX_PEER_RMBS as u32 {
+        assert!(link.ledger.learn(key(rkey)));
     }
-    assert!(link.learn_rkey(Rkey(3)), "known already");
-    assert!(!link.learn_rkey(Rkey(1000)));
+    assert!(link.ledger.learn(key(3)), "known already");
+    assert!(!link.ledger.learn(key(1000)));
     link.hear(START, &message(false, Body::ConfirmRkey(confirm(1000))));
     let Body::ConfirmRkey(answer) = said(&mut link).remove(0).body else { panic!("another answer") };
     assert!(answer.negative && answer.retry);
     link.hear(START, &message(false, Body::DeleteRkey(DeleteRkey::request(vec![Rkey(3)]))));
     said(&mut link);
-    assert!(link.learn_rkey(Rkey(1000)));
+    assert!(link.ledger.learn(key(1000)));
 }
 
 #[test]
 fn own_rkey_requests_go_one_by_one() {
     let mut link = active(Role::Client);
-    assert!(link.confirm_rkey(START, Rkey(1), 0x1000));
+    assert!(link.confirm_rkey(START, Rkey(1), 0x1000, Others::NONE));
     assert!(link.delete_rkey(START, Rkey(2)));
-    assert!(link.confirm_rkey(START, Rkey(3), 0x1000));
+    assert!(link.confirm_rkey(START, Rkey(3), 0x1000, Others::NONE));
     assert_eq!(said(&mut link), [message(false, Body::ConfirmRkey(confirm(1)))]);
     // An answer to something else is none.
     link.hear(START, &message(true, Body::ConfirmRkey(confirm(9))));
@@ -221,7 +261,7 @@ fn own_rkey_requests_go_one_by_one() {
 #[test]
 fn a_refused_rkey_is_told() {
     let mut link = active(Role::Client);
-    link.confirm_rkey(START, Rkey(1), 0x1000);
+    link.confirm_rkey(START, Rkey(1), 0x1000, Others::NONE);
     said(&mut link);
     link.hear(START, &message(true, Body::ConfirmRkey(ConfirmRkey { negative: true, ..confirm(1) })));
     assert_eq!(actions(&mut link), [LinkAction::RkeyConfirmed(Rkey(1), false)]);
@@ -260,32 +300,28 @@ fn delete(all: bool, orderly: bool, number: u8, reason: DeleteReason) -> Body {
 fn delete_link_as_linux_answers_it() {
     let idle = DeleteReason::PROGRAM_INITIATED;
     let lost = DeleteReason::LOST_PATH;
-    // Role, what comes, whether it is a response, what is said.
+    let all = LinkAction::GroupDeleted;
+    let one = |reason| LinkAction::LinkDeleted(LinkNumber(2), reason);
+    let none = delete(false, true, 2, DeleteReason::NONE);
+    let unknown = delete(false, true, 9, DeleteReason::UNKNOWN_LINK);
+    // Role, what comes, whether the answer is a response, what it is, what follows.
     let cases = [
-        (Role::Client, delete(true, true, 0, idle), (false, delete(true, false, 0, idle)), true),
-        (Role::Server, delete(true, false, 0, lost), (false, delete(true, true, 0, lost)), true),
+        (Role::Client, delete(true, true, 0, idle), (false, delete(true, false, 0, idle)), Some(all(idle))),
+        (Role::Server, delete(true, false, 0, lost), (false, delete(true, true, 0, lost)), Some(all(lost))),
+        (Role::Client, delete(false, true, 2, lost), (true, none), Some(one(lost))),
         (
-            Role::Client,
-            delete(false, true, 1, lost),
-            (true, delete(false, true, 1, DeleteReason::NONE)),
-            true,
+            Role::Server,
+            delete(false, false, 2, lost),
+            (false, delete(false, false, 2, lost)),
+            Some(one(lost)),
         ),
-        (Role::Server, delete(false, false, 1, lost), (false, delete(false, false, 1, lost)), true),
-        (
-            Role::Client,
-            delete(false, true, 9, lost),
-            (true, delete(false, true, 9, DeleteReason::UNKNOWN_LINK)),
-            false,
-        ),
+        (Role::Client, delete(false, true, 9, lost), (true, unknown), None),
     ];
-    for (role, heard, (response, answer), ends) in cases {
+    for (role, heard, (response, answer), follows) in cases {
         let mut link = active(role);
         link.hear(START, &message(false, heard.clone()));
-        let actions = actions(&mut link);
-        assert_eq!(actions[0], LinkAction::Send(message(response, answer)), "{role:?} {heard:?}");
-        let Body::DeleteLink(DeleteLink { reason, .. }) = heard else { panic!("another word") };
-        let down = [LinkAction::Down(DownReason::Deleted(reason))];
-        assert_eq!(actions[1..], down[..usize::from(ends)]);
+        let want: Vec<_> = [LinkAction::Send(message(response, answer))].into_iter().chain(follows).collect();
+        assert_eq!(actions(&mut link), want, "{role:?} {heard:?}");
     }
     let mut link = active(Role::Server);
     link.hear(START, &message(false, delete(false, false, 9, lost)));
@@ -293,22 +329,78 @@ fn delete_link_as_linux_answers_it() {
 }
 
 #[test]
+fn another_link_is_deleted_in_words_on_this_one() {
+    let mut link = active(Role::Server);
+    link.delete_other(LinkNumber(2), DeleteReason::LOST_PATH);
+    assert_eq!(said(&mut link), [message(false, delete(false, true, 2, DeleteReason::LOST_PATH))]);
+}
+
+fn further() -> AddLink {
+    AddLink {
+        rejected: false,
+        reject_reason: RejectReason::NONE,
+        mac: Mac([2; 6]),
+        gid: Gid::from_ipv4([10, 9, 1, 1]),
+        qpn: Qpn::new(19),
+        link_number: LinkNumber(2),
+        mtu: MtuCode::OCTETS_1024,
+        psn: Psn::new(5),
+        extension: None,
+    }
+}
+
+#[test]
+fn an_offer_is_answered_rejected_or_runs_out() {
+    for answer in [Some(false), Some(true), None] {
+        let mut link = active(Role::Server);
+        assert!(link.offer_add_link(START, further()));
+        assert!(!link.offer_add_link(START, further()), "one at a time");
+        assert_eq!(said(&mut link), [message(false, Body::AddLink(further()))]);
+        let accepted = match answer {
+            Some(rejected) => {
+                let answer = AddLink { rejected, ..further() };
+                link.hear(START, &message(true, Body::AddLink(answer.clone())));
+                (!rejected).then(|| Box::new(answer))
+            }
+            None => {
+                link.run_timers(after(2000));
+                None
+            }
+        };
+        assert_eq!(actions(&mut link), [LinkAction::AddLinkAnswered(accepted)]);
+        link.hear(after(2001), &message(true, Body::AddLink(further())));
+        assert_eq!(actions(&mut link), [], "nothing is out any more");
+    }
+}
+
+#[test]
+fn a_further_link_is_confirmed_at_once_and_has_more_time() {
+    let mut link = Tested::new(Link::further(Role::Server, end(2), Timers::LINUX, START));
+    link.run_timers(START);
+    assert_eq!(said(&mut link), [message(false, Body::ConfirmLink(end(2)))]);
+    link.run_timers(after(4999));
+    actions(&mut link);
+    assert_eq!(link.state(), LinkState::Activating);
+    link.run_timers(after(5000));
+    assert_eq!(actions(&mut link), [LinkAction::Down(DownReason::ConfirmLinkTimeout)]);
+}
+
+#[test]
 fn what_waited_hears_of_the_end() {
     let mut link = active(Role::Server);
-    link.confirm_rkey(START, Rkey(1), 0x1000);
-    link.confirm_rkey(START, Rkey(2), 0x1000);
+    link.confirm_rkey(START, Rkey(1), 0x1000, Others::NONE);
+    link.confirm_rkey(START, Rkey(2), 0x1000, Others::NONE);
     said(&mut link);
-    link.delete(DeleteReason::PROGRAM_INITIATED, true);
+    link.delete_all(DeleteReason::PROGRAM_INITIATED, true);
     assert_eq!(
         actions(&mut link),
         [
             LinkAction::Send(message(false, delete(true, true, 0, DeleteReason::PROGRAM_INITIATED))),
             LinkAction::RkeyConfirmed(Rkey(1), false),
             LinkAction::RkeyConfirmed(Rkey(2), false),
-            LinkAction::Down(DownReason::DeletedHere),
         ]
     );
-    assert!(!link.confirm_rkey(START, Rkey(3), 0));
+    assert!(!link.confirm_rkey(START, Rkey(3), 0, Others::NONE));
     link.hear(START, &message(false, Body::TestLink(TestLink::default())));
     assert_eq!(actions(&mut link), [], "it is over");
 }

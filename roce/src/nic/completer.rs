@@ -168,6 +168,8 @@ impl Qp {
                 return self.fail_send(WcStatus::RnrRetryExceeded, board);
             }
         }
+        // Who is not ready is there: the other retries are for silence.
+        self.req.heard();
         let until = board.now + timer.duration();
         self.req.rnr_until = Some(until);
         self.go_back(board);

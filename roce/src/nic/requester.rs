@@ -89,10 +89,15 @@ impl Requester {
         self.rnr_retry == 7
     }
 
-    /// Something new was acknowledged: patience is restored.
+    /// The peer is there: patience with its silence is restored.
+    pub(super) const fn heard(&mut self) {
+        self.retries_left = self.retry_count;
+    }
+
+    /// Something new was acknowledged: all patience is restored.
     #[inline]
     pub(super) fn progress(&mut self, now: Instant) {
-        self.retries_left = self.retry_count;
+        self.heard();
         self.rnr_retries_left = self.rnr_retry;
         // If none runs, packets are to be sent again, and that starts it.
         if self.deadline.is_some() {
@@ -313,6 +318,8 @@ impl Qp {
     pub(super) fn timer_due(&mut self, board: &mut Board) {
         if self.req.rnr_until.is_some_and(|until| until <= board.now) {
             self.req.rnr_until = None;
+            // What is sent now can be lost anew, and asked for anew.
+            self.req.gone_back = None;
             self.wake(board);
         }
         if self.req.deadline.is_some_and(|deadline| deadline <= board.now) {

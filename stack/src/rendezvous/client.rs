@@ -6,11 +6,11 @@ use smolsmc_clc::{
     Accept, AcceptV2, Agreement, AgreementV2, ConfirmFirstContact, Decline, Diagnosis, Message, Proposal,
     Sender, Version,
 };
-use smolsmc_llc::Role;
+use smolsmc_llc::{Ledger, Role};
 use smolsmc_verbs::Provider;
 use smolsmc_wire::{Gid, MtuCode};
 
-use super::{Next, Step, peer_end, say, take_half};
+use super::{FIRST, Next, Step, peer_end, say, take_half};
 use crate::connection::{Connection, Half, Rendezvous};
 use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
@@ -72,7 +72,7 @@ impl<P: Provider> Shared<P> {
                 self.confirm_subsequent(handle, connection)
             }
             Err(why) => {
-                self.release_half(half);
+                self.release_half(handle, half);
                 self.decline(handle, connection, why)
             }
         }
@@ -95,7 +95,7 @@ impl<P: Provider> Shared<P> {
             return Err(Diagnosis::INDIRECT_MISMATCH);
         }
         let mtu = common_mtu(place.mtu, accept.terms.mtu).ok_or(Diagnosis::CONFIGURATION)?;
-        let key = self.new_group(Place { is_direct, ..place }, Role::Client, |number, link, pool| {
+        let key = self.new_group(Place { is_direct, ..place }, |number, link, pool| {
             let first = accept.first_contact;
             let release = first.map_or(0, |first| first.release);
             Group {
@@ -103,12 +103,16 @@ impl<P: Provider> Shared<P> {
                 role: Role::Client,
                 peer_id: accept.terms.peer_id,
                 peer_gid: accept.terms.gid,
+                port: connection.tuple.port,
                 eid: accept.eid,
                 release,
                 max_conns: first.filter(|_| release > 0).map_or(u8::MAX, |first| first.max_conns),
                 max_links: first.filter(|_| release > 0).map_or(2, |first| first.max_links),
                 pool,
-                link,
+                ledger: Ledger::default(),
+                links: [Some(link), None, None],
+                links_made: 1,
+                offered: None,
                 connections: 0,
                 idle_since: None,
                 lingers_until: None,
@@ -119,13 +123,14 @@ impl<P: Provider> Shared<P> {
         let mut half = self.half_of_new(handle, connection, key)?;
         let peer = peer_end(&accept.terms, accept.terms.gid, connection);
         let Self { groups, provider, .. } = self;
-        let ready = groups.get_mut(key).map(|group| group.link.make_ready_to_receive(provider, peer, mtu));
+        let ready = groups.get_mut(key).and_then(|group| group.link_mut(FIRST));
+        let ready = ready.map(|link| link.make_ready_to_receive(provider, peer, mtu));
         if !matches!(ready, Some(Ok(()))) {
-            self.release_half(half);
+            self.release_half(handle, half);
             return Err(Diagnosis::READY_LINK);
         }
         if !self.note_peer(&mut half, &accept.terms) {
-            self.release_half(half);
+            self.release_half(handle, half);
             return Err(Diagnosis::RTOKEN);
         }
         Ok(half)
@@ -138,7 +143,7 @@ impl<P: Provider> Shared<P> {
         connection: &Connection,
         key: GroupKey,
     ) -> Result<Half, Diagnosis> {
-        self.take_half(handle, connection, key, true).map_err(|_| {
+        self.take_half(handle, connection, key, FIRST, true).map_err(|_| {
             self.end_group(key, ConnectionError::AbortedHere);
             Diagnosis::MEMORY
         })
@@ -152,19 +157,19 @@ impl<P: Provider> Shared<P> {
         accept: &AcceptV2,
     ) -> Result<Half, Diagnosis> {
         let terms = &accept.terms;
-        let same_link = |group: &Group| {
-            let end = group.link.peer.map(|peer| (peer.qpn, peer.gid));
-            group.role == Role::Client
-                && group.is_active()
-                && group.peer_id == terms.peer_id
-                && group.link.port == connection.tuple.port
-                && end == Some((terms.qpn, terms.gid))
+        let named = |group: &Group| {
+            let usable = group.role == Role::Client && group.is_active() && group.peer_id == terms.peer_id;
+            group.active().filter(|_| usable).find(|&place| {
+                let end = group.link(place).and_then(|link| link.peer).map(|peer| (peer.qpn, peer.gid));
+                end == Some((terms.qpn, terms.gid))
+            })
         };
-        let key = self.groups.iter().find(|(_, group)| same_link(group)).map(|(key, _)| key);
-        let key = key.ok_or(Diagnosis::OUT_OF_SYNC)?;
-        let mut half = self.take_half(handle, connection, key, false).map_err(|_| Diagnosis::MEMORY)?;
+        let found = self.groups.iter().find_map(|(key, group)| named(group).map(|place| (key, place)));
+        let (key, place) = found.ok_or(Diagnosis::OUT_OF_SYNC)?;
+        let half = self.take_half(handle, connection, key, place, false);
+        let mut half = half.map_err(|_| Diagnosis::MEMORY)?;
         if !self.note_peer(&mut half, terms) {
-            self.release_half(half);
+            self.release_half(handle, half);
             return Err(Diagnosis::RTOKEN);
         }
         Ok(half)
@@ -178,20 +183,14 @@ impl<P: Provider> Shared<P> {
         accept: &AcceptV2,
     ) -> Step {
         let key = half.group;
-        let message = self.groups.get(key).map(|group| {
-            let extension = self.offer().first_contact(
-                group.link.is_direct,
-                group.release,
-                group.max_conns,
-                group.max_links,
-            );
-            let first = ConfirmFirstContact { extension, gids: Some(vec![group.link.gid]) };
-            Agreement::V2(AgreementV2 {
-                version: Version::V2,
-                terms: self.own_terms(group, &half),
-                eid: accept.eid,
-                first_contact: Some(first),
-            })
+        let terms = self.own_terms(&half);
+        let group = self.groups.get(key);
+        let message = terms.zip(group).and_then(|(terms, group)| {
+            let Group { release, max_conns, max_links, .. } = *group;
+            let is_direct = group.link(FIRST)?.is_direct;
+            let extension = self.offer().first_contact(is_direct, release, max_conns, max_links);
+            let first_contact = Some(ConfirmFirstContact { extension, gids: Some(vec![terms.gid]) });
+            Some(Agreement::V2(AgreementV2 { version: Version::V2, terms, eid: accept.eid, first_contact }))
         });
         self.await_next(connection, Rendezvous::Link(half));
         // The machine runs before the Confirm is said: the server may be quick.
@@ -205,13 +204,9 @@ impl<P: Provider> Shared<P> {
     /// On a subsequent contact the Confirm is the last word: octets may follow.
     pub(super) fn confirm_subsequent(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
         let Some(half) = take_half(connection) else { return Ok(Next::Wait) };
-        let message = self.groups.get(half.group).map(|group| {
-            Agreement::V2(AgreementV2 {
-                version: Version::V2,
-                terms: self.own_terms(group, &half),
-                eid: group.eid,
-                first_contact: None,
-            })
+        let terms = self.own_terms(&half);
+        let message = terms.zip(self.groups.get(half.group)).map(|(terms, group)| {
+            Agreement::V2(AgreementV2 { version: Version::V2, terms, eid: group.eid, first_contact: None })
         });
         self.await_next(connection, Rendezvous::Rkey(half));
         let Some(message) = message else { return Err(ConnectionError::OutOfTurn) };
@@ -222,6 +217,6 @@ impl<P: Provider> Shared<P> {
 
 /// The smaller of both; `None` if the peer's is no path MTU, which RFC 7609
 /// §C.6 lets be declined.
-pub(super) fn common_mtu(own: MtuCode, peer: MtuCode) -> Option<MtuCode> {
+pub(crate) fn common_mtu(own: MtuCode, peer: MtuCode) -> Option<MtuCode> {
     peer.octets().map(|_| own.min(peer))
 }

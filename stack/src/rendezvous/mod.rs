@@ -18,20 +18,27 @@
 //! A Decline of either side, in place of any of these, leads to `Tcp`.
 
 mod client;
+mod decline;
+mod joining;
 mod server;
 
 use smolsmc_cdc::{Close, CloseEvent, Flow, RingSizes, StateFlags};
-use smolsmc_clc::{Decline, Diagnosis, Header, MAX_MESSAGE_LEN, Message, Os, SmcrTerms};
-use smolsmc_llc::{self as llc, DownReason, Role};
+use smolsmc_clc::{Diagnosis, Header, MAX_MESSAGE_LEN, Message, SmcrTerms};
+use smolsmc_llc::{DownReason, Role};
 use smolsmc_verbs::Provider;
-use smolsmc_wire::{ParseError, RmbeIndex};
+use smolsmc_wire::ParseError;
 
-use crate::connection::{Connection, Half, PeerRing, Phase, Rendezvous, Smc};
+use crate::connection::{Connection, Half, Phase, Rendezvous, Smc};
 use crate::error::ConnectionError;
-use crate::group::{Group, GroupKey, Link, PeerEnd, Place};
+use crate::group::{GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
-use crate::transport::{Fallback, GroupNumber, Transport};
+use crate::transport::{Fallback, Transport};
+
+pub(crate) use client::common_mtu;
+
+/// The place of a group's first link.
+pub(crate) const FIRST: usize = 0;
 
 /// How a step of the rendezvous comes out: on, waiting, or over.
 type Step = Result<Next, ConnectionError>;
@@ -104,13 +111,13 @@ impl<P: Provider> Shared<P> {
         match phase {
             Phase::Rendezvous(rendezvous) => {
                 if let Some(half) = rendezvous.into_half() {
-                    self.release_half(half);
+                    self.release_half(handle, half);
                 }
             }
             Phase::Opening => {}
             // It had left the handshake before.
             Phase::Smc(smc) => {
-                self.release(smc.group, smc.token, smc.rmb, smc.send, false);
+                self.release(smc.part(), false);
                 self.readiness_changed = true;
                 return;
             }
@@ -180,8 +187,11 @@ impl<P: Provider> Shared<P> {
             }
             Rendezvous::AddLink(half) => {
                 let key = half.group;
-                let rejected = self.groups.get(key).is_none_or(|group| group.link.add_link_rejected);
-                if past || rejected { self.become_smc(handle, connection) } else { Ok(Next::Wait) }
+                let answered = self
+                    .groups
+                    .get(key)
+                    .is_none_or(|group| group.links.iter().flatten().any(|link| link.add_link_answered));
+                if past || answered { self.become_smc(handle, connection) } else { Ok(Next::Wait) }
             }
             _ if past => Err(ConnectionError::TimedOut(name)),
             _ => Ok(Next::Wait),
@@ -269,22 +279,28 @@ impl<P: Provider> Shared<P> {
 
     /// Both sides agree: octets go over the link from now on.
     fn become_smc(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
-        let Some(mut half) = take_half(connection) else { return Ok(Next::Wait) };
-        let (Some(peer), Some(group)) = (half.peer, self.groups.get(half.group)) else {
-            self.release_half(half);
+        let Some(half) = take_half(connection) else { return Ok(Next::Wait) };
+        let found = self.groups.get(half.group).and_then(|group| {
+            Some((half.peer?, group, group.link(half.link)?, group.pool.keys(&half.send, half.link)?))
+        });
+        let Some((peer, group, link, send_keys)) = found else {
+            self.release_half(handle, half);
             return Err(ConnectionError::OutOfTurn);
         };
         let transport = Transport::SmcR {
             release: group.release,
             role: group.role,
             group: group.number,
-            link: group.link.number(),
+            link: link.number(),
             first_contact: half.first_contact,
         };
         let sizes = RingSizes { own: half.rmb.size.octets(), peer: peer.size, send: half.send.size.octets() };
-        half.rmb.announced = true;
         let mut smc = Smc {
             group: half.group,
+            link: half.link,
+            send_keys,
+            validate: None,
+            say_again: false,
             transport,
             rmb: half.rmb,
             send: half.send,
@@ -342,178 +358,6 @@ impl<P: Provider> Shared<P> {
             None => connection.tcp.abort(),
         }
         connection.is_released = true;
-    }
-
-    // ---- Decline ----
-
-    /// Says that this connection stays with TCP, and why.
-    fn decline(&mut self, handle: SocketHandle, connection: &mut Connection, why: Diagnosis) -> Step {
-        let decline = Decline::v2(self.peer_id, why, Os::UNKNOWN);
-        self.decline_with(handle, connection, decline)
-    }
-
-    fn decline_with(&mut self, handle: SocketHandle, connection: &mut Connection, decline: Decline) -> Step {
-        say(connection, &decline.into())?;
-        self.drop_half(connection);
-        self.fall_back(handle, connection, Fallback { local: Some(decline.diagnosis), peer: None })
-    }
-
-    fn declined(&mut self, handle: SocketHandle, connection: &mut Connection, decline: &Decline) -> Step {
-        if decline.out_of_sync
-            && let Phase::Rendezvous(rendezvous) = &mut connection.phase
-            && let Some(half) = rendezvous.half_mut()
-        {
-            let key = half.group;
-            self.end_group(key, ConnectionError::OutOfSync);
-        }
-        self.drop_half(connection);
-        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
-        self.fall_back(handle, connection, fallback)
-    }
-
-    /// The peer speaks CLC although SMC-R seems agreed on: its Decline may be
-    /// late, if what we last said on the link never reached it (seen from Linux
-    /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
-    /// what was sent in the meantime; unless some of that has been acknowledged.
-    fn late_word(&mut self, connection: &mut Connection) -> Step {
-        let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
-        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
-        let key = smc.group;
-        let unsent = smc.flow.untouched().and_then(|len| {
-            let octets = self.provider.outgoing(smc.send.memory, 0, len as usize).ok()?;
-            connection.tcp.send_whole(octets).then_some(())
-        });
-        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
-        if unsent.is_none() || connection.options.strict {
-            let Fallback { local, peer } = fallback;
-            return Err(ConnectionError::NotSmc { local, peer });
-        }
-        let ended_here = smc.close.said();
-        let (token, rmb, send) = (smc.token, smc.rmb, smc.send);
-        connection.phase = Phase::Tcp(fallback);
-        connection.phase_until = None;
-        if !ended_here.is_empty() {
-            connection.tcp.close();
-        }
-        self.release(key, token, rmb, send, false);
-        self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
-        self.readiness_changed = true;
-        Ok(Next::Wait)
-    }
-
-    /// The link failed early, and no Decline has come: if none comes in the time
-    /// of a CLC message, that is the end.
-    fn doubt_step(&mut self, connection: &mut Connection) -> Step {
-        let past = self.is_past(connection);
-        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
-        if (past || connection.tcp.is_at_end())
-            && let Some(why) = smc.doubt.take()
-        {
-            smc.fail(why);
-            connection.tcp.abort();
-            connection.phase_until = None;
-            self.readiness_changed = true;
-        }
-        Ok(Next::Wait)
-    }
-
-    fn drop_half(&mut self, connection: &mut Connection) {
-        if let Some(half) = take_half(connection) {
-            self.release_half(half);
-        }
-    }
-
-    // ---- what both roles do with links ----
-
-    /// A new group with one link, its queue pair in RESET.
-    fn new_group(
-        &mut self,
-        place: Place,
-        role: Role,
-        make: impl FnOnce(GroupNumber, Link, smolsmc_rmb::Pool) -> Group,
-    ) -> Result<GroupKey, Diagnosis> {
-        let limits = self.config.limits;
-        if self.groups.len() >= limits.groups {
-            return Err(Diagnosis::MEMORY);
-        }
-        let psn = self.draws.psn();
-        let link = Link::new(&mut self.provider, place, psn, limits.receives, limits.messages)
-            .map_err(|_| Diagnosis::MEMORY)?;
-        let pool = smolsmc_rmb::Pool::new(link.pd, limits.group_octets);
-        let qp = link.qp;
-        self.groups_made += 1;
-        let group = make(GroupNumber(self.groups_made), link, pool);
-        debug_assert_eq!(group.role, role);
-        let key = self.groups.insert(group);
-        self.by_qp.insert(qp, key);
-        Ok(key)
-    }
-
-    /// What we say about ourselves in Accept and Confirm.
-    fn own_terms(&self, group: &Group, half: &Half) -> SmcrTerms {
-        SmcrTerms {
-            peer_id: self.peer_id,
-            gid: group.link.gid,
-            mac: group.link.mac,
-            qpn: group.link.qpn,
-            rkey: half.rmb.keys.rkey,
-            rmbe_index: RmbeIndex::FIRST,
-            alert_token: half.token,
-            rmbe_size: half.rmb.size,
-            mtu: group.link.mtu,
-            rmb_address: half.rmb.keys.iova,
-            psn: group.link.psn,
-        }
-    }
-
-    /// The link's machine, from RTR (client) or RTS (server) on.
-    fn start_link(&mut self, key: GroupKey, waiter: SocketHandle) {
-        let (now, timers) = (self.now, self.config.timers.link);
-        let Some(group) = self.groups.get_mut(key) else { return };
-        let own = llc::ConfirmLink {
-            mac: group.link.mac,
-            gid: group.link.gid,
-            qpn: group.link.qpn,
-            link_number: smolsmc_wire::LinkNumber(1),
-            link_uid: smolsmc_wire::LinkUid(group.number.0 << 8 | 1),
-            max_links: group.max_links,
-            max_conns: if group.release > 0 { group.max_conns } else { 0 },
-            no_eyecatcher: llc::NoEyecatcher::BOTH,
-        };
-        group.link.llc = Some(llc::Link::new(group.role, own, timers, now));
-        group.link.waiter = Some(waiter);
-        self.run_link(key);
-    }
-
-    /// Notes where the peer's ring is. False if it told of more RMBs than there
-    /// may be, or of none.
-    fn note_peer(&mut self, half: &mut Half, terms: &SmcrTerms) -> bool {
-        let size = terms.rmbe_size.octets();
-        let Some(offset) = terms.rmbe_index.offset(size) else { return false };
-        let Some(address) = terms.rmb_address.checked_add(offset) else { return false };
-        if address.checked_add(u64::from(size)).is_none() {
-            return false;
-        }
-        half.peer = Some(PeerRing { rkey: terms.rkey, address, size, token: terms.alert_token });
-        let link = self.groups.get_mut(half.group).and_then(|group| group.link.llc.as_mut());
-        link.is_none_or(|link| link.learn_rkey(terms.rkey))
-    }
-
-    /// Announces the connection's RMB on a link that exists; whether that takes
-    /// an answer to be waited for.
-    fn announce(&mut self, handle: SocketHandle, half: &Half) -> Result<bool, Diagnosis> {
-        if half.rmb.announced {
-            return Ok(false);
-        }
-        let (now, key, keys) = (self.now, half.group, half.rmb.keys);
-        let link = self.groups.get_mut(key).and_then(|group| group.link.llc.as_mut());
-        let link = link.ok_or(Diagnosis::NO_ACTIVE_LINK)?;
-        if !link.confirm_rkey(now, keys.rkey, keys.iova) {
-            return Err(Diagnosis::NO_ACTIVE_LINK);
-        }
-        self.waiting_for_rkey.push_back((key, keys.rkey, handle));
-        self.run_link(key);
-        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 use smolsmc_clc::{
     Agreement, AgreementV2, Choice, Confirm, Decline, Diagnosis, Message, Os, Proposal, Sender, Version,
 };
-use smolsmc_llc::Role;
+use smolsmc_llc::{Ledger, Role};
 use smolsmc_verbs::Provider;
 
 use super::client::common_mtu;
@@ -54,7 +54,7 @@ impl<P: Provider> Shared<P> {
                 }
                 Ok(false) => self.say_accept(connection, half),
                 Err(why) => {
-                    self.release_half(half);
+                    self.release_half(handle, half);
                     self.refuse(handle, connection, &proposal, why)
                 }
             },
@@ -109,7 +109,7 @@ impl<P: Provider> Shared<P> {
             group.role == Role::Server
                 && group.lingers_until.is_none()
                 && group.peer_id == sender.peer_id
-                && group.link.port == connection.tuple.port
+                && group.port == connection.tuple.port
                 && group.peer_gid == choice.gid
         };
         let mut found = Found::None;
@@ -130,7 +130,8 @@ impl<P: Provider> Shared<P> {
         key: GroupKey,
         choice: Choice,
     ) -> Result<Half, Diagnosis> {
-        let half = self.take_half(handle, connection, key, false).map_err(|_| Diagnosis::MEMORY)?;
+        let place = self.groups.get(key).and_then(Group::least_used).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        let half = self.take_half(handle, connection, key, place, false).map_err(|_| Diagnosis::MEMORY)?;
         Ok(Half { choice: Some(choice), ..half })
     }
 
@@ -142,20 +143,26 @@ impl<P: Provider> Shared<P> {
         sender: &Sender,
         choice: Choice,
     ) -> Result<Half, Diagnosis> {
-        // One link is all there is yet; release 0 knows no other number than two.
-        let max_links = if choice.release > 0 { 1 } else { choice.max_links };
+        // A client waits for the offer of a second link where two were agreed on;
+        // release 0 knows no other number than two.
+        let has_second = self.ports.iter().filter(|port| port.rdma.is_some()).count() > 1;
+        let max_links = if choice.release > 0 && !has_second { 1 } else { choice.max_links };
         let choice = Choice { max_links, ..choice };
-        let key = self.new_group(place, Role::Server, |number, link, pool| Group {
+        let key = self.new_group(place, |number, link, pool| Group {
             number,
             role: Role::Server,
             peer_id: sender.peer_id,
             peer_gid: choice.gid,
+            port: connection.tuple.port,
             eid: choice.eid,
             release: choice.release,
             max_conns: choice.max_conns,
             max_links,
             pool,
-            link,
+            ledger: Ledger::default(),
+            links: [Some(link), None, None],
+            links_made: 1,
+            offered: None,
             connections: 0,
             idle_since: None,
             lingers_until: None,
@@ -175,21 +182,13 @@ impl<P: Provider> Shared<P> {
     }
 
     fn say_accept(&mut self, connection: &mut Connection, half: Half) -> Step {
-        let message = self.groups.get(half.group).map(|group| {
-            let first_contact = half.first_contact.then(|| {
-                self.offer().first_contact(
-                    group.link.is_direct,
-                    group.release,
-                    group.max_conns,
-                    group.max_links,
-                )
-            });
-            Agreement::V2(AgreementV2 {
-                version: Version::V2,
-                terms: self.own_terms(group, &half),
-                eid: group.eid,
-                first_contact,
-            })
+        let terms = self.own_terms(&half);
+        let message = terms.zip(self.groups.get(half.group)).map(|(terms, group)| {
+            let Group { release, max_conns, max_links, eid, .. } = *group;
+            let is_direct = group.link(half.link).is_some_and(|link| link.is_direct);
+            let first = || self.offer().first_contact(is_direct, release, max_conns, max_links);
+            let first_contact = half.first_contact.then(first);
+            Agreement::V2(AgreementV2 { version: Version::V2, terms, eid, first_contact })
         });
         self.await_next(connection, Rendezvous::Confirm(half));
         match message {
@@ -237,9 +236,9 @@ impl<P: Provider> Shared<P> {
     ) -> Result<(), Diagnosis> {
         let Self { groups, provider, .. } = self;
         let group = groups.get_mut(half.group).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
-        let mtu = common_mtu(group.link.mtu, confirm.terms.mtu).ok_or(Diagnosis::CONFIGURATION)?;
         let peer = peer_end(&confirm.terms, group.peer_gid, connection);
-        let link = &mut group.link;
+        let link = group.link_mut(half.link).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        let mtu = common_mtu(link.mtu, confirm.terms.mtu).ok_or(Diagnosis::CONFIGURATION)?;
         link.make_ready_to_receive(provider, peer, mtu)
             .and_then(|()| link.make_ready_to_send(provider))
             .map_err(|_| Diagnosis::READY_LINK)

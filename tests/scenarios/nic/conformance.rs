@@ -1,24 +1,47 @@
 //! The suite of `smolsmc_verbs::conformance`: on a clean wire every case, on
-//! the others every case that makes sense there.
+//! the others every case that makes sense there. `SMOLSMC_SUITE_SEEDS` says on
+//! how many worlds of each kind.
 
-use smolsmc_tests::sim::{Burst, Faults, Rate, SimRig};
-use smolsmc_verbs::conformance::{Outcome, Wire, cases};
-use smolsmc_wire::Duration;
+use smolsmc_roce::nic::SoftNic;
+use smolsmc_tests::sim::{Attachment, Burst, Faults, Rate, SOFT_DEVICES, SimRig, port_of};
+use smolsmc_verbs::conformance::{Case, Outcome, Side, Wire, cases};
+use smolsmc_wire::{Duration, Instant};
 
+use super::number;
+
+/// Worlds of each kind, where which one it is makes little difference.
 const SEEDS: u64 = 2;
 
-/// Runs the suite; nothing may be skipped, since this NIC can do everything.
+/// Worlds where something happens at its time, which each has another of.
+const TIMES: u64 = 8;
+
+/// Runs the suite on the same kind of wire both ways.
 fn suite(faults: &Faults) {
-    let clean = *faults == Faults::default();
+    let wire = if *faults == Faults::default() { Wire::Clean } else { Wire::Any };
+    run(wire, SEEDS, all, |rig, _| rig.sim().set_all_faults(faults));
+}
+
+const fn all(_: &Case<SimRig<SoftNic>>) -> bool {
+    true
+}
+
+/// Runs the cases that make sense on `wire` and that are `wanted`, on rigs that
+/// `spoil` makes worse; nothing may be skipped, since this NIC can do everything.
+fn run(
+    wire: Wire,
+    seeds: u64,
+    wanted: impl Fn(&Case<SimRig<SoftNic>>) -> bool,
+    spoil: impl Fn(&mut SimRig<SoftNic>, u64),
+) {
     let mut failures = Vec::new();
     let mut ran = 0;
-    for case in cases() {
-        if case.wire == Wire::Clean && !clean {
+    for case in cases().iter().filter(|case| wanted(case)) {
+        if case.wire == Wire::Clean && wire != Wire::Clean {
             continue;
         }
-        for seed in 0..SEEDS {
+        for seed in 0..number("SMOLSMC_SUITE_SEEDS", seeds) {
             let mut rig = SimRig::soft(seed);
-            rig.sim().set_all_faults(faults);
+            spoil(&mut rig, seed);
             ran += 1;
             match case.run(&mut rig) {
                 Outcome::Passed => {}
@@ -52,7 +75,7 @@ fn with_loss() {
 
 #[test]
 fn with_loss_in_bursts() {
-    suite(&Faults { burst: Some(Burst { enter: 0.003, leave: 0.4, loss: 0.9 }), ..late() });
+    suite(&Faults { burst: Some(Burst { enter: 0.003, leave: 0.7, loss: 0.9 }), ..late() });
 }
 
 #[test]
@@ -77,8 +100,49 @@ fn on_a_slow_line() {
 }
 
 #[test]
+fn with_loss_in_one_direction() {
+    for loser in 0..2 {
+        run(Wire::Any, SEEDS, all, |rig, _| {
+            for device in 0..SOFT_DEVICES {
+                let from = Attachment { node: loser, port: port_of(device) };
+                rig.sim().set_faults(from, Faults { loss: 0.02, ..late() });
+            }
+        });
+    }
+}
+
+/// When darkness falls for the seeds one after the other: from before the first
+/// frame until many cases are in the middle.
+fn dark(seed: u64) -> (Instant, Instant) {
+    let nth = seed % TIMES;
+    let from = Instant::from_micros(1000 + 150 * nth * nth + seed / TIMES);
+    (from, from + Duration::from_millis(12))
+}
+
+/// Longer than two of the shortest timeouts in the suite, shorter than all its
+/// retries together.
+#[test]
+fn with_a_blackhole_that_heals() {
+    run(Wire::Any, TIMES, all, |rig, seed| {
+        rig.sim().set_all_faults(&Faults { blackhole: Some(dark(seed)), ..late() });
+    });
+}
+
+/// But for the cases that watch what ports do: they do the same themselves.
+#[test]
+fn with_ports_that_go_down_and_come_back() {
+    let others = |case: &Case<SimRig<SoftNic>>| !case.name.starts_with("events: ");
+    for side in [Side::Near, Side::Far] {
+        run(Wire::Any, TIMES, others, |rig, seed| {
+            let (from, to) = dark(seed);
+            rig.flap(side, from, to);
+        });
+    }
+}
+
+#[test]
 fn names_differ_and_say_their_room() {
-    let cases = cases::<SimRig<smolsmc_roce::nic::SoftNic>>();
+    let cases = cases::<SimRig<SoftNic>>();
     let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();
     assert!(names.iter().all(|name| name.contains(": ")));
     names.sort_unstable();

@@ -4,3 +4,11 @@
 mod conformance;
 mod traffic;
 mod wire;
+
+/// A number from the environment, so that more can be run than usual.
+fn number(name: &str, usual: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")),
+        Err(_) => usual,
+    }
+}

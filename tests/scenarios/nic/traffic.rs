@@ -5,17 +5,12 @@
 use smolsmc_tests::sim::soft_nic;
 use smolsmc_tests::sim::workload::{Class, Summary, run};
 
+use super::number;
+
 const SEEDS: u64 = 2000;
 
 /// Every so many seeds one is run twice.
 const TWICE_EVERY: u64 = 8;
-
-fn number(name: &str, usual: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")),
-        Err(_) => usual,
-    }
-}
 
 fn one(class: Class, seed: u64) -> Summary {
     let again = "SMOLSMC_SEEDS=1 SMOLSMC_FIRST_SEED";

@@ -199,6 +199,7 @@ fn each_class_does_what_it_says() {
                 | Class::Rate
                 | Class::ShortBlackhole
                 | Class::LongBlackhole
+                | Class::Starved
                 | Class::Everything
         );
         let expected = [

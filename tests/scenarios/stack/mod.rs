@@ -7,3 +7,4 @@ mod failing;
 mod groups;
 mod pair;
 mod random;
+mod two_links;

@@ -25,10 +25,11 @@ pub struct Lan {
 
 struct Host {
     stack: Stack<SoftNic>,
-    device: Queues,
-    mac: Mac,
-    /// Of what it sends.
-    cable: Cable,
+    /// By port.
+    devices: Vec<Queues>,
+    macs: Vec<Mac>,
+    /// Of what each port sends.
+    cables: Vec<Cable>,
     /// Its RoCE frames are lost.
     without_roce: bool,
 }
@@ -37,7 +38,8 @@ struct Host {
 struct Flight {
     at: Instant,
     number: u64,
-    to: usize,
+    /// Host and port.
+    to: (usize, usize),
     frame: Vec<u8>,
 }
 
@@ -48,6 +50,16 @@ const IDLE: Duration = Duration::from_millis(10);
 #[must_use]
 pub const fn address_of(host: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 9, 0, host as u8 + 1))
+}
+
+/// A second port for [`host_config`], in a network of its own, and two links a
+/// group.
+pub fn second_port(host: usize, config: &mut Config) {
+    let number = host as u8 + 1;
+    let mut port = PortConfig::new(Mac([0x52, 0x54, 0, 0, 1, number]), 1500);
+    port.addresses.push((IpAddr::V4(Ipv4Addr::new(10, 9, 1, number)), 24));
+    config.ports.push(port);
+    config.max_links = 2;
 }
 
 /// The usual configuration of a host: one port, enterprise id `SIM`.
@@ -77,10 +89,10 @@ impl Lan {
     pub fn new(seed: u64, configs: Vec<Config>) -> Self {
         let now = Instant::from_millis(1);
         let host = |config: Config| Host {
-            mac: config.ports[0].mac,
+            macs: config.ports.iter().map(|port| port.mac).collect(),
+            devices: config.ports.iter().map(|_| Queues::default()).collect(),
+            cables: config.ports.iter().map(|_| Cable::default()).collect(),
             stack: smolsmc::soft(config, now).expect("a sound configuration"),
-            device: Queues::default(),
-            cable: Cable::default(),
             without_roce: false,
         };
         Self {
@@ -120,12 +132,19 @@ impl Lan {
         let stack = smolsmc::soft(config, self.now).expect("a sound configuration");
         let host = &mut self.hosts[host];
         host.stack = stack;
-        host.device = Queues::default();
+        host.devices.fill_with(Queues::default);
     }
 
-    /// What happens to frames that this host sends from now on.
+    /// What happens to frames that this host sends from now on, on all ports.
     pub fn set_faults(&mut self, host: usize, faults: Faults) {
-        self.hosts[host].cable.faults = faults;
+        for cable in &mut self.hosts[host].cables {
+            cable.faults = faults.clone();
+        }
+    }
+
+    /// What happens to frames that this host sends on one port from now on.
+    pub fn set_port_faults(&mut self, host: usize, port: usize, faults: Faults) {
+        self.hosts[host].cables[port].faults = faults;
     }
 
     /// Whether RoCE frames of this host are lost, as behind a firewall.
@@ -162,7 +181,8 @@ impl Lan {
         while self.in_flight.peek().is_some_and(|Reverse(flight)| flight.at <= self.now) {
             let Some(Reverse(flight)) = self.in_flight.pop() else { break };
             (flight.at.micros(), flight.to, &flight.frame).hash(&mut self.trace);
-            self.hosts[flight.to].device.inbox.push_back(flight.frame);
+            let (host, port) = flight.to;
+            self.hosts[host].devices[port].inbox.push_back(flight.frame);
         }
     }
 
@@ -189,34 +209,39 @@ impl Lan {
     fn turn(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         loop {
-            let outcome = host.stack.poll(self.now, core::slice::from_mut(&mut host.device));
+            let outcome = host.stack.poll(self.now, &mut host.devices);
             if !outcome.progressed && !outcome.more {
                 break;
             }
         }
-        let frames: Vec<_> = host.device.outbox.drain(..).collect();
-        for frame in frames {
-            self.send(index, frame);
+        for port in 0..self.hosts[index].devices.len() {
+            let frames: Vec<_> = self.hosts[index].devices[port].outbox.drain(..).collect();
+            for frame in frames {
+                self.send((index, port), frame);
+            }
         }
     }
 
-    fn send(&mut self, from: usize, mut frame: Vec<u8>) {
+    fn send(&mut self, from: (usize, usize), mut frame: Vec<u8>) {
         if let Some(log) = &mut self.log {
             log.push((self.now, frame.clone()));
         }
         // UDP port 4791 behind an IPv4 header without options.
-        if self.hosts[from].without_roce && frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]) {
+        if self.hosts[from.0].without_roce && frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]) {
             return;
         }
         let to: [u8; 6] = frame[..6].try_into().expect("six octets");
         let is_for = |mac: Mac| to[0] & 1 != 0 || mac == Mac(to);
-        let fate = self.hosts[from].cable.carry(self.now, &mut frame, &mut self.random);
+        let fate = self.hosts[from.0].cables[from.1].carry(self.now, &mut frame, &mut self.random);
         for at in [fate.arrives, fate.again].into_iter().flatten() {
-            for (to, host) in self.hosts.iter().enumerate() {
-                if to != from && is_for(host.mac) {
-                    self.numbers += 1;
-                    let frame = frame.clone();
-                    self.in_flight.push(Reverse(Flight { at, number: self.numbers, to, frame }));
+            for (number, host) in self.hosts.iter().enumerate() {
+                for (port, mac) in host.macs.iter().enumerate() {
+                    let to = (number, port);
+                    if to != from && is_for(*mac) {
+                        self.numbers += 1;
+                        let frame = frame.clone();
+                        self.in_flight.push(Reverse(Flight { at, number: self.numbers, to, frame }));
+                    }
                 }
             }
         }

@@ -1,5 +1,5 @@
 use smolsmc_verbs::conformance::{Ability, Disturbance, Rig, Side};
-use smolsmc_verbs::{AddressVector, DeviceId, Provider, RdmaPort};
+use smolsmc_verbs::{AddressVector, DeviceId, Provider, QpHandle, RdmaPort};
 use smolsmc_wire::Instant;
 
 use super::Sim;
@@ -11,6 +11,12 @@ pub trait Controlled: Provider {
 
     /// Unplugs a device.
     fn unplug(&mut self, device: DeviceId);
+
+    /// Lets a queue pair go to ERR by itself.
+    fn fail(&mut self, qp: QpHandle);
+
+    /// Refuses so many registrations from now on.
+    fn refuse(&mut self, registrations: u32);
 }
 
 /// Two nodes of a simulated world, for the conformance suite: node 0 is near,
@@ -19,6 +25,8 @@ pub struct SimRig<P: Controlled> {
     sim: Sim<P>,
     /// For each side, its ports and the way to the peer from each.
     ends: [Vec<(RdmaPort, AddressVector)>; 2],
+    /// Ports go down and up behind the case's back.
+    flaps: bool,
 }
 
 impl<P: Controlled> SimRig<P> {
@@ -30,12 +38,23 @@ impl<P: Controlled> SimRig<P> {
         near: Vec<(RdmaPort, AddressVector)>,
         far: Vec<(RdmaPort, AddressVector)>,
     ) -> Self {
-        Self { sim, ends: [near, far] }
+        Self { sim, ends: [near, far], flaps: false }
     }
 
     /// The world.
     pub const fn sim(&mut self) -> &mut Sim<P> {
         &mut self.sim
+    }
+
+    /// Takes the carrier of a side's ports away `from` then `to` then.
+    pub fn flap(&mut self, side: Side, from: Instant, to: Instant) {
+        self.flaps = true;
+        let ports: Vec<_> = self.ends[node(side)].iter().map(|(port, _)| *port).collect();
+        for (when, up) in [(from, false), (to, true)] {
+            let ports = ports.clone();
+            self.sim
+                .at(when, node(side), move |nic| ports.iter().for_each(|port| nic.set_carrier(*port, up)));
+        }
     }
 }
 
@@ -74,7 +93,7 @@ impl<P: Controlled> Rig for SimRig<P> {
     }
 
     fn loses(&self) -> bool {
-        self.sim.loses()
+        self.flaps || self.sim.loses()
     }
 
     fn disturb(&mut self, what: Disturbance) {
@@ -91,6 +110,8 @@ impl<P: Controlled> Rig for SimRig<P> {
                 let device = self.port(side, index).device;
                 self.nic(side).unplug(device);
             }
+            Disturbance::QpFails(side, qp) => self.nic(side).fail(qp),
+            Disturbance::RegistrationsRefused(side, count) => self.nic(side).refuse(count),
             // The list of disturbances may grow.
             _ => unreachable!("not asked for: {what:?}"),
         }

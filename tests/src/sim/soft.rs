@@ -1,7 +1,9 @@
 //! The NIC in software, as simulations use it.
 
 use smolsmc_roce::nic::{Config, DeviceConfig, PortConfig, SoftNic};
-use smolsmc_verbs::{AddressVector, DeviceId, GidEntry, GidKind, PortNumber, PortState, Provider, RdmaPort};
+use smolsmc_verbs::{
+    AddressVector, DeviceId, GidEntry, GidKind, PortNumber, PortState, Provider, QpHandle, RdmaPort,
+};
 use smolsmc_wire::{Gid, Mac};
 
 use super::rig::Controlled;
@@ -100,6 +102,15 @@ impl Controlled for SoftNic {
 
     fn unplug(&mut self, device: DeviceId) {
         let _ = self.remove_device(device);
+    }
+
+    fn fail(&mut self, qp: QpHandle) {
+        // One that was destroyed cannot fail any more.
+        let _ = self.fail_qp(qp);
+    }
+
+    fn refuse(&mut self, registrations: u32) {
+        self.refuse_registrations(registrations);
     }
 }
 

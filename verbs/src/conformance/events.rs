@@ -1,11 +1,11 @@
 //! Ports and devices that come and go.
 
-use super::bench::{Done, End, Pair, Wanted, pause, settle, until, write};
-use super::failure::{equal, holds, refused};
+use super::bench::{Done, End, Pair, Wanted, pause, send, settle, until, write};
+use super::failure::{equal, holds, one_of, refused};
 use super::{Case, Disturbance, Failure, Rig, Side, list};
 use crate::{
-    Access, AsyncEvent, CompletionVector, MemoryUse, PortState, Provider, RdmaPort, VerbsError, WcOpcode,
-    WcStatus,
+    Access, AsyncEvent, CompletionVector, MemoryUse, PortState, Provider, QpState, RdmaPort, VerbsError,
+    WcOpcode, WcStatus,
 };
 
 pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
@@ -14,6 +14,7 @@ pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
         Any "events: a port down for a moment in mid-write" [PortControl] mid_write;
         Clean "events: a port down for long ends its queue pairs" [PortControl, SilentPeer] down_for_long;
         Any "events: not fetched, the newest state is told" [PortControl] unfetched;
+        Any "events: a queue pair that fails in mid-write says so once" [QpFailure, ReceiverNotReady] qp_fails;
         Any "events: a device is taken away" [DeviceRemoval] device;
         Any "events: one device's end is not the other's" [DeviceRemoval, SecondDevice] other_device;
     ]
@@ -98,6 +99,43 @@ fn unfetched<R: Rig>(rig: &mut R) -> Done {
     equal("the newest state is the last told", last, Some(&AsyncEvent::PortDown(port)))
 }
 
+/// Behind the WRITE waits a SEND that nobody can take, so that something is
+/// under way even if the WRITE is done already.
+fn qp_fails<R: Rig>(rig: &mut R) -> Done {
+    let other = Pair::new(rig, &Wanted::default())?;
+    for side in [Side::Near, Side::Far] {
+        let pair = Pair::new(rig, &Wanted { timeout: 10, ..Wanted::default() })?;
+        let source = pair.near.outgoing(rig, 200_000)?;
+        let target = pair.far.incoming(rig, 200_000)?;
+        source.fill(rig, 5)?;
+        pair.near.receive_into(rig, 7, &[])?;
+        let (long, short) = ([source.sge(0, 200_000)], [source.sge(0, 44)]);
+        pair.near.post(rig, &[write(1, &long, &target, 0), send(2, &short)])?;
+        for _ in 0..6 {
+            rig.step();
+        }
+        drain(rig, side);
+        let failing = if side == Side::Near { pair.near } else { pair.far };
+        rig.disturb(Disturbance::QpFails(side, failing.qp));
+        equal("it is in ERR", failing.state(rig)?, QpState::Error)?;
+        if side == Side::Near || rig.can(super::Ability::SilentPeer) {
+            let first = if side == Side::Near { WcStatus::Flushed } else { WcStatus::RetryExceeded };
+            let got = pair.near.sent(rig)?;
+            equal("the WRITE completes", got.wr_id, 1)?;
+            one_of("it was done, or fails so", got.status, &[WcStatus::Success, first])?;
+            let done = got.status == WcStatus::Success;
+            let status = if done { first } else { WcStatus::Flushed };
+            pair.near.sent_ill(rig, 2, status)?;
+            let got = pair.near.received(rig)?;
+            equal("the receive is flushed", (got.wr_id, got.status), (7, WcStatus::Flushed))?;
+        }
+        settle(rig);
+        equal("it is told once", drain(rig, side), alloc::vec![AsyncEvent::QpFatal(failing.qp)])?;
+        other.talks(rig)?;
+    }
+    Ok(())
+}
+
 /// All that is left to do with a dead device's objects is to destroy them.
 fn device<R: Rig>(rig: &mut R) -> Done {
     let wanted = Wanted { timeout: 10, ..Wanted::default() };
@@ -119,7 +157,7 @@ fn device<R: Rig>(rig: &mut R) -> Done {
     refused("alloc_pd", nic.alloc_pd(port.device), gone)?;
     refused("create_cq", nic.create_cq(port.device, 1, CompletionVector(0)), gone)?;
     refused("register", nic.register(pd, memory, Access::empty()), gone)?;
-    refused("post_send", nic.post_send(qp, &[super::bench::send(1, &[])]), |e| gone(&e.error))?;
+    refused("post_send", nic.post_send(qp, &[send(1, &[])]), |e| gone(&e.error))?;
 
     // Memory belongs to no device: it is still there.
     region.is_zero(rig, 0, 100)?;
@@ -135,7 +173,7 @@ fn device<R: Rig>(rig: &mut R) -> Done {
 
     let source = pair.far.outgoing(rig, 10)?;
     let sges = [source.sge(0, 10)];
-    pair.far.post(rig, &[super::bench::send(1, &sges)])?;
+    pair.far.post(rig, &[send(1, &sges)])?;
     if rig.can(super::Ability::SilentPeer) {
         pair.far.sent_ill(rig, 1, WcStatus::RetryExceeded)?;
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::bench::{Done, End, OPEN, Pair, Region, Wanted, write};
 use super::failure::{equal, holds, refused};
-use super::{Case, Rig, Side, list};
+use super::{Case, Disturbance, Rig, Side, list};
 use crate::{Access, MemoryUse, Provider, RemoteSpan, VerbsError, WcOpcode};
 
 pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
@@ -17,6 +17,7 @@ pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
         Any "memory: zero wipes exactly what it is told" zero;
         Any "memory: keys of registrations differ" keys;
         Any "memory: registered twice, each registration lives alone" twice;
+        Any "memory: a refused registration leaves nothing behind" [RegistrationRefusal] refusal;
         Any "memory: one memory on two devices, written through either" [SecondDevice] two_devices;
     ]
 }
@@ -174,6 +175,32 @@ fn twice<R: Rig>(rig: &mut R) -> Done {
     pair.near.post(rig, &[write(3, &[source.sge(0, 100)], &two, 200)])?;
     pair.near.sent_well(rig, 3, WcOpcode::Write)?;
     two.is_pattern(rig, 200, 100, 9, 0)
+}
+
+/// The registration that could not be made is retried, and those that were
+/// there before do not notice.
+fn refusal<R: Rig>(rig: &mut R) -> Done {
+    let pair = Pair::new(rig, &Wanted::default())?;
+    pair.talks(rig)?;
+    let wanted = Wanted::default();
+    let end = End::new(rig, Side::Far, &wanted)?;
+    rig.disturb(Disturbance::RegistrationsRefused(Side::Far, 3));
+    let nic = rig.nic(Side::Far);
+    for used_for in [MemoryUse::Outgoing, MemoryUse::Incoming, MemoryUse::Incoming] {
+        let memory = nic.alloc_memory(4096, used_for)?;
+        let exhausted = |e: &VerbsError| matches!(e, VerbsError::Exhausted(_));
+        refused("the registration", nic.register(end.pd, memory, Access::empty()), exhausted)?;
+        nic.free_memory(memory)?;
+    }
+    nic.destroy_qp(end.qp)?;
+    nic.dealloc_pd(end.pd)?;
+    pair.talks(rig)?;
+    let source = pair.near.outgoing(rig, 3000)?;
+    let target = pair.far.incoming(rig, 3000)?;
+    source.fill(rig, 5)?;
+    pair.near.post(rig, &[write(1, &[source.sge(0, 3000)], &target, 0)])?;
+    pair.near.sent_well(rig, 1, WcOpcode::Write)?;
+    target.is_pattern(rig, 0, 3000, 5, 0)
 }
 
 fn two_devices<R: Rig>(rig: &mut R) -> Done {

@@ -44,7 +44,7 @@ use core::fmt;
 
 use smolsmc_wire::{Duration, Instant};
 
-use crate::{AddressVector, Provider, RdmaPort};
+use crate::{AddressVector, Provider, QpHandle, RdmaPort};
 
 pub use failure::{Failure, FailureKind};
 
@@ -86,6 +86,10 @@ pub enum Ability {
     PortControl,
     /// The rig can take a device away: [`Disturbance::DeviceRemoved`].
     DeviceRemoval,
+    /// The rig can let a queue pair fail: [`Disturbance::QpFails`].
+    QpFailure,
+    /// The rig can let registrations fail: [`Disturbance::RegistrationsRefused`].
+    RegistrationRefusal,
 }
 
 impl fmt::Display for Ability {
@@ -98,6 +102,8 @@ impl fmt::Display for Ability {
             Self::SecondDevice => "no second device",
             Self::PortControl => "ports cannot be taken down",
             Self::DeviceRemoval => "devices cannot be taken away",
+            Self::QpFailure => "queue pairs cannot be made to fail",
+            Self::RegistrationRefusal => "registrations cannot be made to fail",
         })
     }
 }
@@ -112,6 +118,10 @@ pub enum Disturbance {
     PortUp(Side, usize),
     /// The device is unplugged.
     DeviceRemoved(Side, usize),
+    /// The queue pair goes to ERR by itself.
+    QpFails(Side, QpHandle),
+    /// So many registrations from now on are refused, whatever they are.
+    RegistrationsRefused(Side, u32),
 }
 
 /// Two sides that reach each other; either may be the same provider.

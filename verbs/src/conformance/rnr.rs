@@ -2,7 +2,7 @@
 
 use smolsmc_wire::{Duration, MtuCode};
 
-use super::bench::{Done, Pair, Wanted, pause, send, stays_empty, unsignalled, write};
+use super::bench::{Done, Pair, Wanted, pause, send, stays_empty, unsignalled, until, write};
 use super::failure::equal;
 use super::{Case, Rig, Side, list};
 use crate::{QpState, WcOpcode, WcStatus};
@@ -48,8 +48,10 @@ fn follows<R: Rig>(rig: &mut R) -> Done {
     pair.far.receive(rig, 1, word.sge(0, 44))?;
     pair.far.received_well(rig, 1, 44)?;
     pair.near.sent_well(rig, 1, WcOpcode::Send)?;
-    stays_empty(rig, Side::Near, pair.near.send_cq)?;
+    // Nothing tells of the WRITE but its last octet.
+    until(rig, "the WRITE arrives", |rig| Ok(target.octets(rig, 999, 1)? != [0]))?;
     target.is_pattern(rig, 0, 1000, 5, 0)?;
+    stays_empty(rig, Side::Near, pair.near.send_cq)?;
     pair.far.receive(rig, 3, word.sge(0, 44))?;
     pair.far.received_well(rig, 3, 44)?;
     pair.near.sent_well(rig, 3, WcOpcode::Send)

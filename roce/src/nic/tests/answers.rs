@@ -20,6 +20,7 @@ fn each_nak_ends_with_its_status() {
         pair.deliver(0, &frame);
         let want = [(0, WcStatus::Success), (1, WcStatus::Success), (2, status), (3, WcStatus::Flushed)];
         assert_eq!(pair.sides[0].sent(), want, "a NAK acknowledges what is before it");
+        assert_eq!(pair.sides[0].nic.qp_counters(pair.sides[0].qp).unwrap().naks_received, 1);
         assert_eq!(pair.sides[0].state(), QpState::Error);
     }
 }
@@ -48,6 +49,7 @@ fn every_credit_count_acknowledges() {
         let frame = pair.response(Opcode::ACK, 0, credits, &[]);
         pair.deliver(0, &frame);
         assert_eq!(pair.sides[0].sent(), [(0, WcStatus::Success)]);
+        assert_eq!(pair.sides[0].nic.counters().acks_received, 1);
     }
 }
 
@@ -196,4 +198,49 @@ fn a_nak_in_mid_read_is_about_the_read() {
     let frame = pair.response(Opcode::ACK, 1, 0x62, &[]);
     pair.deliver(0, &frame);
     assert_eq!(pair.sides[0].sent(), [(1, WcStatus::RemoteAccess)]);
+}
+
+/// A NAK 0x60 asks for the packet it names: for the one after the last that was
+/// sent it says that all have arrived, for a later one nothing.
+#[test]
+fn a_sequence_nak_for_the_packet_to_come_acknowledges_all() {
+    for (ahead, heard) in [(2, true), (3, false), (0x7f_ffff, false)] {
+        // Without retries, as none is needed.
+        let mut pair = Pair::new(Setup { retry_count: 0, ..SETUP });
+        let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+        for i in 0..2 {
+            pair.sides[0].post(i, op, &[from]);
+        }
+        assert_eq!(pair.collect(0).len(), 2);
+        // Posted, but not sent.
+        pair.sides[0].post(2, op, &[from]);
+        let frame = pair.response(Opcode::ACK, ahead, 0x60, &[]);
+        pair.deliver(0, &frame);
+        let want = if heard { vec![(0, WcStatus::Success), (1, WcStatus::Success)] } else { vec![] };
+        assert_eq!(pair.sides[0].sent(), want, "{ahead}");
+        assert_eq!(dropped(&pair, 0).ghost, u64::from(!heard), "{ahead}");
+        assert_eq!(pair.collect(0).len(), 1, "nothing is sent again: {ahead}");
+        assert_eq!(pair.sides[0].nic.counters().retransmitted, 0);
+    }
+}
+
+#[test]
+fn an_ack_just_before_a_read_says_nothing_of_the_read() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    let (to, read) = (pair.sides[0].to(0, 4), pair.read_op(0));
+    pair.sides[0].post(0, op, &[from]);
+    pair.sides[0].post(1, read, &[to]);
+    pair.sides[0].post(2, op, &[from]);
+    assert_eq!(pair.collect(0).len(), 3);
+    let ack = pair.response(Opcode::ACK, 0, 0x1f, &[]);
+    pair.deliver(0, &ack);
+    assert_eq!(pair.sides[0].sent(), [(0, WcStatus::Success)]);
+    assert_eq!(pair.collect(0).len(), 0, "its responses may still come");
+    assert_eq!(pair.sides[0].nic.counters().read_responses_lost, 0);
+    // One behind it says that they were lost.
+    let ack = pair.response(Opcode::ACK, 1, 0x1f, &[]);
+    pair.deliver(0, &ack);
+    assert_eq!(pair.sides[0].nic.counters().read_responses_lost, 1);
+    assert_eq!(pair.collect(0).len(), 2);
 }

@@ -103,6 +103,8 @@ impl Rig for Wired {
                 self.nic(side).set_port_state(port, PortState::Active).unwrap();
             }
             Disturbance::DeviceRemoved(side, index) => self.nic(side).remove_device(id(index)).unwrap(),
+            Disturbance::QpFails(side, qp) => self.nic(side).fail_qp(qp).unwrap(),
+            Disturbance::RegistrationsRefused(side, count) => self.nic(side).refuse_registrations(count),
             _ => panic!("unknown disturbance"),
         }
     }

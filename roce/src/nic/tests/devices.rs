@@ -223,6 +223,76 @@ fn devices_come_and_go_without_end_if_somebody_listens() {
 }
 
 #[test]
+fn ports_of_one_device_do_not_mix() {
+    let mut ports = Vec::new();
+    for n in 0..2 {
+        let mut port = PortConfig::new(Mac([2, 0, 0, 0, 1, n]), 9000);
+        let gid = Gid::from_ipv4([10, 9, 1, n]);
+        port.gids.push(GidEntry { gid, kind: GidKind::RoCEv2, vlan: None });
+        ports.push(port);
+    }
+    let mut config = Config::new([3; 32]);
+    config.devices.push(DeviceConfig::new(ports));
+    let mut side = Side::with(SoftNic::new(&config).unwrap(), &SETUP);
+    assert_eq!(side.nic.device(DeviceId(0)).unwrap().ports, 2);
+    let pair = Pair::usual();
+    let [_, up, ready] = pair.way_up(0);
+    let (pd, send_cq, recv_cq) = (side.pd, side.send_cq, side.recv_cq);
+    let init = QpInit { pd, send_cq, recv_cq, capabilities: SETUP.capabilities };
+    let qps = [side.qp, side.nic.create_qp(init).unwrap()];
+    let port = |n: u8| RdmaPort { device: DeviceId(0), port: PortNumber(n) };
+    for (n, qp) in (1..).zip(qps) {
+        let init = InitAttributes { port: PortNumber(n), pkey_index: 0, access: SETUP.access };
+        for step in [QpTransition::Init(init), up, ready] {
+            side.nic.modify_qp(qp, step).unwrap();
+        }
+        side.qp = qp;
+        let from = side.from(0, 4);
+        side.post(n.into(), SendOperation::Write { remote_addr: 0, rkey: smolsmc_wire::Rkey(1) }, &[from]);
+        side.receive(n.into(), &[]);
+    }
+    // Each sends by its own port, from that port's addresses.
+    let mut requests = Vec::new();
+    for n in 0..2 {
+        side.port = port(n + 1);
+        let frame = side.emit(pair.now).unwrap();
+        assert_eq!(side.emit(pair.now), None, "the other's is not ours");
+        let packet = RocePacket::parse(&frame).unwrap().unwrap();
+        assert_eq!(packet.ethernet.src, Mac([2, 0, 0, 0, 1, n]));
+        assert_eq!(packet.ip.src_gid(), Gid::from_ipv4([10, 9, 1, n]));
+        requests.push(packet.headers());
+    }
+    // And hears by it only.
+    for n in 0..2 {
+        let request = requests[n];
+        let IpPath::V4 { src, dst, .. } = request.ip else { panic!("IPv4") };
+        let ip = IpPath::V4 { src: dst, dst: src, tos: 0, ttl: 1, identification: 1 };
+        let qpn = side.nic.qp(qps[n]).unwrap().qpn;
+        let bth = Bth::new(Opcode::SEND_ONLY, qpn, Psn::new(SETUP.psn[1]));
+        let frame = sealed(
+            &FrameHeaders { dst: request.src, src: request.dst, ip, bth, ext: Ext::None, ..request },
+            &[],
+        );
+        let (own, other) = (port(n as u8 + 1), port(2 - n as u8));
+        assert!(side.nic.claims(own, &frame) && !side.nic.claims(other, &frame));
+        side.nic.take(pair.now, other, &frame);
+        assert_eq!(side.received(), []);
+        assert_eq!(side.nic.counters().dropped.wrong_state, n as u64 + 1);
+        side.nic.take(pair.now, own, &frame);
+        assert_eq!(side.received(), [(n as u64 + 1, WcStatus::Success, 0)]);
+    }
+    // One of them down is not the other's end.
+    side.nic.set_port_state(port(1), PortState::Down).unwrap();
+    assert_eq!(side.nic.next_event(), Some(AsyncEvent::PortDown(port(1))));
+    assert_eq!(side.nic.port(port(2)).unwrap().state, PortState::Active);
+    side.nic.run_timers(pair.now + Duration::from_millis(140));
+    for (n, sends) in [(1, false), (2, true)] {
+        side.port = port(n);
+        assert_eq!(side.emit(pair.now).is_some(), sends, "{n}");
+    }
+}
+
+#[test]
 fn queue_pairs_of_two_devices_do_not_mix() {
     let mut config = Config::new([3; 32]);
     for n in 1..3 {

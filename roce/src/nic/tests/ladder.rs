@@ -175,6 +175,46 @@ fn noise_never_panics_and_never_passes() {
     assert_eq!(pair.sides[1].state(), QpState::ReadyToSend);
 }
 
+// ---- PSN ----
+
+/// Half the circle is ahead, half is behind, whatever the opcode and wherever
+/// the circle wraps; only the one expected is executed.
+#[test]
+fn requests_far_away_are_ahead_or_behind_and_never_executed() {
+    for opcode in [Opcode::WRITE_ONLY, Opcode::SEND_ONLY, Opcode::WRITE_FIRST, Opcode::SEND_LAST] {
+        for (ahead, syndrome, psn) in [
+            (1_u32, 0x60, 1),
+            (200, 0x60, 1),
+            (0x7f_ffff, 0x60, 1),
+            (0x80_0000, 0x1f, 0),
+            (0xff_ff00, 0x1f, 0),
+            (0xff_ffff, 0x1f, 0),
+        ] {
+            for first in [0x10, 0xff_fffe, 0x7f_ffff] {
+                let mut pair = Pair::new(Setup { psn: [first, 0], ..SETUP });
+                let good = pair.request(Opcode::WRITE_ONLY, 0, reth(&pair, 0, 4), &[1; 4]);
+                assert_eq!(syndromes(&answer_to(&mut pair, &good)), [0x1f]);
+                pair.sides[1].receive(0, &[pair.sides[1].to(0, 512)]);
+                let frame = pair.request(opcode, 1 + ahead, ext_for(&pair, opcode, 256), &[2; 256]);
+                let answers = answer_to(&mut pair, &frame);
+                assert_eq!(syndromes(&answers), [syndrome], "{opcode} {ahead:#x}");
+                assert_eq!(answers[0].psn, psn, "{opcode} {ahead:#x}");
+                assert_eq!(answers[0].ext.aeth().unwrap().msn, Msn::new(1));
+                // One NAK a gap; an ACK each time.
+                let again = answer_to(&mut pair, &frame);
+                assert_eq!(again.len(), usize::from(syndrome == 0x1f), "{opcode} {ahead:#x}");
+                assert_eq!(pair.sides[1].incoming(0, 512), [&[1; 4][..], &[0; 508]].concat());
+                assert_eq!(pair.sides[1].received(), []);
+                assert_eq!(pair.sides[1].state(), QpState::ReadyToSend);
+                // The one that is expected is still taken.
+                let good = pair.request(Opcode::WRITE_ONLY, 1, reth(&pair, 0, 4), &[3; 4]);
+                let answers = answer_to(&mut pair, &good);
+                assert_eq!((answers[0].psn, answers[0].ext.aeth().unwrap().msn), (1, Msn::new(2)));
+            }
+        }
+    }
+}
+
 // ---- order, right, length ----
 
 /// What stands at the start of a message of two packets of 256 octets.

@@ -266,3 +266,45 @@ fn a_timeout_makes_ready_to_obey_the_same_nak_again() {
         assert_eq!(pair.collect(0).len(), resent);
     }
 }
+
+#[test]
+fn a_peer_that_is_not_ready_is_not_silent() {
+    let mut pair = Pair::new(Setup { retry_count: 1, ..SETUP });
+    let from = pair.sides[0].from(0, 4);
+    pair.sides[0].post(1, SendOperation::Send, &[from]);
+    for round in 0..10 {
+        // Lost once, then refused: that is an answer.
+        pair.carry(|_| Fate::Lost);
+        pair.pass(TICK);
+        pair.settle();
+        assert_eq!(pair.sides[0].nic.counters().naks_received.rnr, round + 1);
+        assert_eq!(pair.sides[0].sent(), [], "it goes on: {round}");
+        pair.pass(Duration::from_micros(60));
+    }
+    let to = pair.sides[1].to(0, 4);
+    pair.sides[1].receive(2, &[to]);
+    pair.settle();
+    assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success)]);
+}
+
+#[test]
+fn after_an_rnr_wait_the_same_nak_is_obeyed_again() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    pair.sides[0].post(1, SendOperation::Send, &[from]);
+    pair.sides[0].post(2, op, &[from]);
+    pair.collect(0);
+    let nak = pair.response(Opcode::ACK, 0, 0x60, &[]);
+    let rnr = pair.response(Opcode::ACK, 0, 0x25, &[]);
+    pair.deliver(0, &nak);
+    assert_eq!(pair.collect(0).len(), 2);
+    pair.deliver(0, &rnr);
+    pair.deliver(0, &nak);
+    assert_eq!(pair.collect(0).len(), 0, "a wait is a wait");
+    pair.pass(Duration::from_micros(60));
+    assert_eq!(pair.collect(0).len(), 2, "sent again");
+    pair.deliver(0, &nak);
+    assert_eq!(pair.collect(0).len(), 2, "and lost again");
+    pair.deliver(0, &nak);
+    assert_eq!(pair.collect(0).len(), 0, "once is enough");
+}

@@ -299,6 +299,42 @@ fn headers_are_those_of_linux() {
 }
 
 #[test]
+fn the_way_through_the_network_is_as_given() {
+    for (vlan, ipv6) in [(None, false), (Some(9), false), (None, true), (Some(9), true)] {
+        let mut pair = Pair::new(Setup { vlan, ipv6, ..SETUP });
+        for i in 0..2 {
+            let [init, up, ready] = pair.way_up(i);
+            let QpTransition::ReadyToReceive(mut up) = up else { panic!("in their order") };
+            // ECT(0) in the traffic class: who asks for marks may be given them.
+            (up.path.traffic_class, up.path.hop_limit) = (0xb8 | 0b10, 64);
+            (up.path.flow_label, up.path.service_level) = (0xabcde, 5);
+            let side = &mut pair.sides[i];
+            for step in [QpTransition::Reset, init, QpTransition::ReadyToReceive(up), ready] {
+                side.nic.modify_qp(side.qp, step).unwrap();
+            }
+        }
+        let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+        pair.sides[0].post(1, op, &[from]);
+        // Request and answer.
+        for sender in 0..2 {
+            let frame = pair.sides[sender].emit(pair.now).unwrap();
+            let packet = RocePacket::parse(&frame).unwrap().unwrap();
+            packet.verify_icrc().unwrap();
+            match packet.ip {
+                IpHeader::V4(ip) => assert_eq!((ip.tos, ip.ttl, ipv6), (0xba, 64, false)),
+                IpHeader::V6(ip) => {
+                    assert_eq!((ip.traffic_class, ip.flow_label), (0xba, 0xabcde));
+                    assert_eq!((ip.hop_limit, ipv6), (64, true));
+                }
+            }
+            assert_eq!(packet.ethernet.vlan, vlan.map(|vid| VlanTag(5 << 13 | vid)));
+            pair.deliver(1 - sender, &frame);
+        }
+        assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success)]);
+    }
+}
+
+#[test]
 fn sends_are_solicited_on_their_last_packet_only() {
     let mut pair = Pair::usual();
     pair.sides[1].receive(0, &[pair.sides[1].to(0, 600)]);

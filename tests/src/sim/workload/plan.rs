@@ -26,7 +26,7 @@ pub enum Class {
     ShortBlackhole,
     /// Nothing gets through for longer than retries last.
     LongBlackhole,
-    /// Receives come late.
+    /// Receives come late, and frames may be lost meanwhile.
     Starved,
     /// A port goes down and up.
     PortFlap,
@@ -195,7 +195,9 @@ fn faults(class: Class, random: &mut Random) -> Faults {
             masked: many,
             ..calm
         },
-        Class::Clean | Class::Starved | Class::PortFlap | Class::QpError | Class::WrongKey => calm,
+        // Not ready, and not heard either: patience with the one is not the other's.
+        Class::Starved => Faults { loss: random.pick(&[0.0, few]), ..calm },
+        Class::Clean | Class::PortFlap | Class::QpError | Class::WrongKey => calm,
     }
 }
 
@@ -252,7 +254,7 @@ fn first_psn(random: &mut Random) -> Psn {
 fn lane(class: Class, mtu: MtuCode, random: &mut Random) -> LanePlan {
     let count = random.pick(&[0, 3, 12, 25]);
     let repost_after = match class {
-        Class::Starved => random.pick(&[300, 3000, 20_000]),
+        Class::Starved => random.pick(&[300, 3000, 20_000, 60_000]),
         _ => random.pick(&[0, 0, 0, 50]),
     };
     LanePlan {

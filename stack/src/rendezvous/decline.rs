@@ -1,0 +1,106 @@
+//! Decline, said or heard, in time or late.
+
+use smolsmc_clc::{Decline, Diagnosis, Message, Os};
+use smolsmc_llc::DownReason;
+use smolsmc_verbs::Provider;
+
+use super::{Next, Step, read_message, say, take_half};
+use crate::connection::{Connection, Phase};
+use crate::error::ConnectionError;
+use crate::handle::SocketHandle;
+use crate::shared::Shared;
+use crate::transport::Fallback;
+
+impl<P: Provider> Shared<P> {
+    /// Says that this connection stays with TCP, and why.
+    pub(super) fn decline(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        why: Diagnosis,
+    ) -> Step {
+        let decline = Decline::v2(self.peer_id, why, Os::UNKNOWN);
+        self.decline_with(handle, connection, decline)
+    }
+
+    pub(super) fn decline_with(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        decline: Decline,
+    ) -> Step {
+        say(connection, &decline.into())?;
+        self.drop_half(handle, connection);
+        self.fall_back(handle, connection, Fallback { local: Some(decline.diagnosis), peer: None })
+    }
+
+    pub(super) fn declined(
+        &mut self,
+        handle: SocketHandle,
+        connection: &mut Connection,
+        decline: &Decline,
+    ) -> Step {
+        if decline.out_of_sync
+            && let Phase::Rendezvous(rendezvous) = &mut connection.phase
+            && let Some(half) = rendezvous.half_mut()
+        {
+            let key = half.group;
+            self.end_group(key, ConnectionError::OutOfSync);
+        }
+        self.drop_half(handle, connection);
+        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
+        self.fall_back(handle, connection, fallback)
+    }
+
+    /// The peer speaks CLC although SMC-R seems agreed on: its Decline may be
+    /// late, if what we last said on the link never reached it (seen from Linux
+    /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
+    /// what was sent in the meantime; unless some of that has been acknowledged.
+    pub(super) fn late_word(&mut self, connection: &mut Connection) -> Step {
+        let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
+        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
+        let key = smc.group;
+        let unsent = smc.flow.untouched().and_then(|len| {
+            let octets = self.provider.outgoing(smc.send.memory, 0, len as usize).ok()?;
+            connection.tcp.send_whole(octets).then_some(())
+        });
+        let fallback = Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(decline.diagnosis) };
+        if unsent.is_none() || connection.options.strict {
+            let Fallback { local, peer } = fallback;
+            return Err(ConnectionError::NotSmc { local, peer });
+        }
+        let ended_here = smc.close.said();
+        let part = smc.part();
+        connection.phase = Phase::Tcp(fallback);
+        connection.phase_until = None;
+        if !ended_here.is_empty() {
+            connection.tcp.close();
+        }
+        self.release(part, false);
+        self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        self.readiness_changed = true;
+        Ok(Next::Wait)
+    }
+
+    /// The link failed early, and no Decline has come: if none comes in the time
+    /// of a CLC message, that is the end.
+    pub(super) fn doubt_step(&mut self, connection: &mut Connection) -> Step {
+        let past = self.is_past(connection);
+        let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
+        if (past || connection.tcp.is_at_end())
+            && let Some(why) = smc.doubt.take()
+        {
+            smc.fail(why);
+            connection.tcp.abort();
+            connection.phase_until = None;
+            self.readiness_changed = true;
+        }
+        Ok(Next::Wait)
+    }
+
+    pub(super) fn drop_half(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        if let Some(half) = take_half(connection) {
+            self.release_half(handle, half);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What both roles do to join a link group.
+
+use smolsmc_clc::{Diagnosis, SmcrTerms};
+use smolsmc_llc::{self as llc, LinkRkey, MAX_LINKS};
+use smolsmc_rmb::Pool;
+use smolsmc_verbs::Provider;
+use smolsmc_wire::{LinkUid, RmbeIndex};
+
+use super::FIRST;
+use crate::connection::{Half, PeerRing};
+use crate::group::{Group, GroupKey, Link, Place};
+use crate::handle::SocketHandle;
+use crate::shared::Shared;
+use crate::transport::GroupNumber;
+
+impl<P: Provider> Shared<P> {
+    /// A new group with one link, its queue pair in RESET.
+    pub(super) fn new_group(
+        &mut self,
+        place: Place,
+        make: impl FnOnce(GroupNumber, Link, Pool) -> Group,
+    ) -> Result<GroupKey, Diagnosis> {
+        let limits = self.config.limits;
+        if self.groups.len() >= limits.groups {
+            return Err(Diagnosis::MEMORY);
+        }
+        let psn = self.draws.psn();
+        let link = Link::new(&mut self.provider, place, psn, limits.receives, limits.messages)
+            .map_err(|_| Diagnosis::MEMORY)?;
+        let mut pool = Pool::new(limits.group_octets);
+        // Without rings there is nothing to register yet.
+        let _ = pool.add_domain(&mut self.provider, FIRST, link.pd);
+        let qp = link.qp;
+        self.groups_made += 1;
+        let key = self.groups.insert(make(GroupNumber(self.groups_made), link, pool));
+        self.by_qp.insert(qp, (key, FIRST));
+        Ok(key)
+    }
+
+    /// What we say about ourselves in Accept and Confirm; the peer knows the RMB
+    /// from then on.
+    pub(super) fn own_terms(&mut self, half: &Half) -> Option<SmcrTerms> {
+        let peer_id = self.peer_id;
+        let group = self.groups.get_mut(half.group)?;
+        group.pool.announce(&half.rmb, half.link);
+        let keys = group.pool.keys(&half.rmb, half.link)?;
+        let link = group.link(half.link)?;
+        Some(SmcrTerms {
+            peer_id,
+            gid: link.gid,
+            mac: link.mac,
+            qpn: link.qpn,
+            rkey: keys.rkey,
+            rmbe_index: RmbeIndex::FIRST,
+            alert_token: half.token,
+            rmbe_size: half.rmb.size,
+            mtu: link.mtu,
+            rmb_address: keys.iova,
+            psn: link.psn,
+        })
+    }
+
+    /// The link's machine, from RTR (client) or RTS (server) on.
+    pub(super) fn start_link(&mut self, key: GroupKey, waiter: SocketHandle) {
+        let (now, timers) = (self.now, self.config.timers.link);
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let (role, number, max_links) = (group.role, group.number.0, group.max_links);
+        let max_conns = if group.release > 0 { group.max_conns } else { 0 };
+        let Some(link) = group.link_mut(FIRST) else { return };
+        let own = llc::ConfirmLink {
+            mac: link.mac,
+            gid: link.gid,
+            qpn: link.qpn,
+            link_number: link.planned,
+            link_uid: LinkUid(number << 8 | u32::from(link.planned.0)),
+            max_links,
+            max_conns,
+            no_eyecatcher: llc::NoEyecatcher::BOTH,
+        };
+        link.llc = Some(llc::Link::first(role, own, timers, now));
+        link.waiter = Some(waiter);
+        self.run_link(key, FIRST);
+    }
+
+    /// Notes where the peer's ring is. False if it told of more RMBs than there
+    /// may be, or of none.
+    pub(super) fn note_peer(&mut self, half: &mut Half, terms: &SmcrTerms) -> bool {
+        let size = terms.rmbe_size.octets();
+        let Some(offset) = terms.rmbe_index.offset(size) else { return false };
+        let Some(address) = terms.rmb_address.checked_add(offset) else { return false };
+        if address.checked_add(u64::from(size)).is_none() {
+            return false;
+        }
+        half.peer = Some(PeerRing { rkey: terms.rkey, address, offset, size, token: terms.alert_token });
+        let Some(group) = self.groups.get_mut(half.group) else { return false };
+        let Some(link_number) = group.link(half.link).map(Link::number) else { return false };
+        group.ledger.learn(LinkRkey { link_number, rkey: terms.rkey, address: terms.rmb_address })
+    }
+
+    /// Announces the connection's RMB on a link that exists; whether that takes
+    /// an answer to be waited for.
+    pub(super) fn announce(&mut self, handle: SocketHandle, half: &Half) -> Result<bool, Diagnosis> {
+        let (now, key, place) = (self.now, half.group, half.link);
+        let group = self.groups.get_mut(key).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        if group.pool.is_announced(&half.rmb) {
+            return Ok(false);
+        }
+        let keys = group.pool.keys(&half.rmb, place).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        let others = group.keys_elsewhere(&half.rmb, place);
+        let link =
+            group.link_mut(place).and_then(|link| link.llc.as_mut()).ok_or(Diagnosis::NO_ACTIVE_LINK)?;
+        if !link.confirm_rkey(now, keys.rkey, keys.iova, others) {
+            return Err(Diagnosis::NO_ACTIVE_LINK);
+        }
+        for place in 0..MAX_LINKS {
+            group.pool.announce(&half.rmb, place);
+        }
+        self.waiting_for_rkey.push_back((key, keys.rkey, handle));
+        self.run_link(key, place);
+        Ok(true)
+    }
+}

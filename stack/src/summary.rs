@@ -1,0 +1,91 @@
+//! What there is, for people and tests: values, not views.
+
+use alloc::vec::Vec;
+
+use smolsmc_llc::Role;
+use smolsmc_rmb::PoolStats;
+use smolsmc_verbs::{Provider, QpHandle};
+use smolsmc_wire::{Gid, LinkNumber, PeerId};
+
+use crate::stack::Stack;
+use crate::transport::GroupNumber;
+
+/// A link group as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupSummary {
+    /// Its number in this stack.
+    pub number: GroupNumber,
+    /// Which side this is.
+    pub role: Role,
+    /// The peer, as it calls itself.
+    pub peer_id: PeerId,
+    /// Connections that have a part of it.
+    pub connections: usize,
+    /// Connections it may carry.
+    pub max_conns: u8,
+    /// Its rings.
+    pub rings: PoolStats,
+    /// RMBs the peer has told of.
+    pub peer_rmbs: usize,
+    /// It has ended, and only acknowledges last words.
+    pub is_ending: bool,
+    /// Its links.
+    pub links: Vec<LinkSummary>,
+}
+
+/// A link as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkSummary {
+    /// Its number, the server's choice.
+    pub number: LinkNumber,
+    /// It carries data.
+    pub is_active: bool,
+    /// The port it is on.
+    pub port: usize,
+    /// Our end.
+    pub gid: Gid,
+    /// The peer's end, once it is known.
+    pub peer_gid: Option<Gid>,
+    /// Its queue pair.
+    pub qp: QpHandle,
+    /// Connections that are bound to it.
+    pub connections: usize,
+    /// Messages that are not acknowledged.
+    pub in_flight: usize,
+}
+
+impl<P: Provider> Stack<P> {
+    /// The link groups there are, the oldest first.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupSummary> {
+        let mut groups: Vec<_> = self.shared.groups.values().map(summary).collect();
+        groups.sort_by_key(|group| group.number);
+        groups
+    }
+}
+
+fn summary(group: &crate::group::Group) -> GroupSummary {
+    let links = group.links.iter().flatten().map(|link| LinkSummary {
+        number: link.number(),
+        is_active: link.is_active(),
+        port: link.port,
+        gid: link.gid,
+        peer_gid: link.peer.map(|peer| peer.gid),
+        qp: link.qp,
+        connections: link.connections,
+        in_flight: link.posted.len(),
+    });
+    GroupSummary {
+        number: group.number,
+        role: group.role,
+        peer_id: group.peer_id,
+        connections: group.connections,
+        max_conns: group.max_conns,
+        rings: group.pool.stats(),
+        peer_rmbs: group.ledger.len(),
+        is_ending: group.lingers_until.is_some(),
+        links: links.collect(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Groups of two links over two ports of each host.
+
+use smolsmc::{GroupNumber, LinkNumber, Provider, Transport};
+use smolsmc_decode::Kind;
+use smolsmc_tests::sim::{Faults, second_port};
+use smolsmc_verbs::{DeviceId, PortNumber, PortState, RdmaPort};
+use smolsmc_wire::Duration;
+
+use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
+
+fn port(number: u32) -> RdmaPort {
+    RdmaPort { device: DeviceId(number), port: PortNumber(1) }
+}
+
+fn pair(seed: u64) -> Pair {
+    Pair::of(seed, second_port)
+}
+
+fn links(pair: &Pair) -> Vec<String> {
+    pair.said(Kind::Llc)
+        .into_iter()
+        .filter(|said| said.contains("CONFIRM LINK") || said.contains("ADD LINK"))
+        .collect()
+}
+
+fn link(transport: Transport) -> LinkNumber {
+    match transport {
+        Transport::SmcR { link, .. } => link,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_group_gets_a_second_link_and_connections_use_both() {
+    let mut pair = pair(61);
+    let mut used = Vec::new();
+    for _ in 0..4 {
+        let (client, server) = pair.connect();
+        pair.lan.run_for(Duration::from_millis(50));
+        let ours = link(pair.transport(CLIENT, client));
+        assert_eq!(ours, link(pair.transport(SERVER, server)));
+        used.push(ours.0);
+        pair.transfer((CLIENT, client), (SERVER, server), 200_000);
+        pair.transfer((SERVER, server), (CLIENT, client), 200_000);
+    }
+    used.sort_unstable();
+    assert_eq!(used, [1, 1, 2, 2]);
+    // CONFIRM LINK, ADD LINK and CONFIRM LINK on the new one, each with its response.
+    assert_eq!(links(&pair).len(), 6, "{:?}", links(&pair));
+    for host in [CLIENT, SERVER] {
+        let groups = pair.lan.stack(host).groups();
+        assert_eq!(groups.len(), 1);
+        assert_eq!((groups[0].number, groups[0].links.len()), (GroupNumber(1), 2));
+    }
+}
+
+#[test]
+fn a_host_with_one_port_has_one_link() {
+    // The server has two; the client has one, and would lead both links over it.
+    let mut pair = Pair::of(62, |host, config| {
+        config.max_links = 2;
+        if host == SERVER {
+            second_port(host, config);
+        }
+    });
+    let (client, server) = pair.connect();
+    pair.lan.run_for(Duration::from_millis(50));
+    pair.transfer((CLIENT, client), (SERVER, server), 100_000);
+    pair.explain();
+}
+
+/// What ends a link in the midst of a transfer.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    PortDown,
+    PathDead,
+    QueuePairFails,
+}
+
+/// Two connections, one on each link, octets both ways on both; then the blow
+/// on the first port of one host. Not an octet may be missing, and each arrives
+/// once.
+fn survive(seed: u64, blow: Blow, who: usize, after: u64) {
+    const LEN: u64 = 600_000;
+    let mut pair = pair(seed);
+    let first = pair.connect();
+    pair.lan.run_for(Duration::from_millis(50));
+    let second = pair.connect();
+    let ways = [
+        ((CLIENT, first.0), (SERVER, first.1)),
+        ((SERVER, first.1), (CLIENT, first.0)),
+        ((CLIENT, second.0), (SERVER, second.1)),
+        ((SERVER, second.1), (CLIENT, second.0)),
+    ];
+    let mut state = [(0, 0); 4];
+    let mut struck = false;
+    pair.lan.until(Duration::from_secs(100), "all octets", |lan| {
+        if !struck && state[0].1 >= after {
+            struck = true;
+            match blow {
+                Blow::PortDown => {
+                    lan.stack(who).provider_mut().set_port_state(port(0), PortState::Down).unwrap();
+                }
+                Blow::PathDead => {
+                    lan.set_port_faults(who, 0, Faults { loss: 1.0, ..Faults::default() });
+                }
+                Blow::QueuePairFails => {
+                    let qp = lan.stack(who).groups()[0].links[0].qp;
+                    lan.stack(who).provider_mut().fail_qp(qp).unwrap();
+                }
+            }
+        }
+        for (stream, ((from, to), (sent, received))) in (1..).zip(ways.iter().zip(&mut state)) {
+            for (host, socket) in [from, to] {
+                let error = lan.stack(*host).socket(*socket).unwrap().error();
+                assert_eq!(error, None, "{blow:?} at {who} after {after}");
+            }
+            *sent += send_some(lan, *from, stream, *sent, LEN);
+            *received += recv_some(lan, *to, stream, *received).unwrap_or(0);
+        }
+        struck && state.iter().all(|(_, received)| *received == LEN)
+    });
+    for (host, socket) in [(CLIENT, first.0), (SERVER, first.1), (CLIENT, second.0), (SERVER, second.1)] {
+        assert_eq!(link(pair.transport(host, socket)), LinkNumber(2), "{blow:?} at {who}");
+        pair.close(host, socket);
+    }
+    // The TCP connection went over the port that is dead, and has to time out.
+    pair.lan.until(Duration::from_secs(120), "the end of all connections", |lan| {
+        !lan.stack(CLIENT).has_connections() && !lan.stack(SERVER).has_connections()
+    });
+    for host in [CLIENT, SERVER] {
+        let groups = pair.lan.stack(host).groups();
+        let links: usize = groups.iter().map(|group| group.links.len()).sum();
+        assert_eq!(links, 1, "{blow:?} at {who} after {after}, host {host}");
+    }
+}
+
+#[test]
+fn one_of_two_links_is_killed_in_mid_transfer_and_no_octet_is_lost() {
+    for blow in [Blow::PortDown, Blow::PathDead, Blow::QueuePairFails] {
+        for who in [CLIENT, SERVER] {
+            for after in [1, 100_000, 333_333] {
+                survive(63 + after, blow, who, after);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_port_that_comes_back_gives_the_group_its_second_link_again() {
+    let mut pair = pair(64);
+    let (client, server) = pair.connect();
+    pair.lan.run_for(Duration::from_millis(50));
+    for host in [CLIENT, SERVER] {
+        let second = pair.lan.stack(host).provider_mut();
+        assert!(second.port(port(1)).is_ok());
+    }
+    pair.lan.stack(SERVER).provider_mut().set_port_state(port(1), PortState::Down).unwrap();
+    pair.lan.run_for(Duration::from_millis(100));
+    assert_eq!(pair.lan.stack(CLIENT).groups()[0].links.len(), 1);
+    pair.lan.stack(SERVER).provider_mut().set_port_state(port(1), PortState::Active).unwrap();
+    pair.lan.run_for(Duration::from_millis(100));
+    let links: Vec<_> = pair.lan.stack(CLIENT).groups()[0].links.iter().map(|link| link.number.0).collect();
+    assert_eq!(links, [1, 3], "numbers are not used again");
+    pair.transfer((CLIENT, client), (SERVER, server), 100_000);
+}
