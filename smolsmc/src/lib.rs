@@ -32,7 +32,7 @@ use core::net::IpAddr;
 pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
-    Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, GroupSummary, Limits,
+    Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, GroupSummary, Held, Limits,
     LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchSocket, PollOutcome, PortConfig,
     Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions, Stack, Timers, Transport,
     Wakeup,

@@ -44,6 +44,11 @@ impl Deadlines {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Reminders, those that were overtaken included.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// The next reminder that has come.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Due)> {
         match self.heap.peek() {

@@ -40,6 +40,7 @@ mod failover;
 mod further_link;
 mod group;
 mod handle;
+mod held;
 mod listener;
 mod options;
 mod port;
@@ -57,6 +58,7 @@ pub use error::{
     ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
 pub use handle::{ListenerHandle, SocketHandle};
+pub use held::Held;
 pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
 pub use socket::{Readiness, Socket};
