@@ -35,6 +35,9 @@ pub(crate) struct Connection {
     /// Of the phase; TCP has its own.
     pub(crate) phase_until: Option<Instant>,
     pub(crate) deadline: Deadline,
+    /// Our Decline may have crossed one of the peer's, which then comes before
+    /// the octets of its application.
+    pub(crate) may_cross: bool,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
     /// The application has no handle any more.
@@ -91,6 +94,8 @@ pub(crate) struct Half {
     pub(crate) peer: Option<PeerRing>,
     /// What became of our CONFIRM RKEY.
     pub(crate) rkey_confirmed: Option<bool>,
+    /// Its link is gone: it will be declined.
+    pub(crate) is_doomed: bool,
     /// What the peer said on the link before its CLC message arrived.
     pub(crate) early: Option<CdcMessage>,
 }

@@ -71,6 +71,7 @@ impl<P: Provider> Shared<P> {
             connection.peer_option |= segment.option;
         }
         to_tcp(port, &mut connection.tcp.set);
+        connection.tcp.look(self.now);
         if matches!(connection.phase, Phase::Tcp(_)) {
             self.readiness_changed = true;
         }
@@ -82,6 +83,7 @@ impl<P: Provider> Shared<P> {
                 listener.opening -= 1;
             }
             self.by_tuple.remove(&tuple);
+            self.opening.remove(&handle);
             connections.remove(handle);
             return;
         }
@@ -108,20 +110,19 @@ impl<P: Provider> Shared<P> {
         self.handshakes += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
-        self.opening.push_back(handle);
+        self.opening.insert(handle);
         Some(handle)
     }
 
     /// A frame that is no TCP may tell a neighbour's address: SYNs and SYN-ACKs
     /// that wait for it can go.
     fn neighbour_perhaps(&mut self, connections: &mut Connections) {
-        for _ in 0..self.opening.len() {
-            let Some(handle) = self.opening.pop_front() else { break };
-            let Some(connection) = connections.get_mut(handle) else { continue };
-            if matches!(connection.phase, Phase::Opening) {
+        let opening = core::mem::take(&mut self.opening);
+        for &handle in &opening {
+            if let Some(connection) = connections.get_mut(handle) {
                 self.touch(handle, connection);
-                self.opening.push_back(handle);
             }
         }
+        self.opening = opening;
     }
 }

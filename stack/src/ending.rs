@@ -30,9 +30,17 @@ impl<P: Provider> Shared<P> {
                 self.queue(handle, connection);
                 self.touch(handle, connection);
             }
-            Phase::Tcp(_) | Phase::Over(_) if past => connection.tcp.abort(),
+            Phase::Tcp(_) | Phase::Over(_) if past => {
+                // The first time a RST is to go; the second time there is nobody
+                // it could be sent to.
+                connection.tcp.abort_or_forget();
+                connection.phase_until = Some(self.now + self.config.timers.linger);
+            }
             Phase::Over(_) => connection.tcp.close(),
             _ => {}
+        }
+        if matches!(connection.phase, Phase::Tcp(_) | Phase::Over(_)) {
+            connection.phase_until.get_or_insert(self.now + self.config.timers.tcp);
         }
     }
 
@@ -50,7 +58,6 @@ impl<P: Provider> Shared<P> {
         } else {
             connection.tcp.close();
         }
-        self.end_empty_group(smc.group);
     }
 
     /// Whether nothing is left of a connection that nobody holds.

@@ -1,7 +1,7 @@
 //! What all connections share, and the small moves that need no more than one
 //! of them.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use slotmap::SlotMap;
@@ -42,7 +42,7 @@ pub(crate) struct Shared<P> {
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
     /// Connections whose SYN or SYN-ACK may wait for a neighbour's address.
-    pub(crate) opening: VecDeque<SocketHandle>,
+    pub(crate) opening: BTreeSet<SocketHandle>,
     /// Servers whose client is just making its link group.
     pub(crate) waiting_for_group: VecDeque<SocketHandle>,
     /// Connections that wait for the answer to a CONFIRM RKEY.
@@ -137,6 +137,7 @@ impl<P: Provider> Shared<P> {
             choice: None,
             peer: None,
             rkey_confirmed: None,
+            is_doomed: false,
             early: None,
         })
     }
@@ -189,6 +190,7 @@ impl<P: Provider> Shared<P> {
             }
         }
         self.run_link(key, place);
+        self.end_empty_group(key);
     }
 
     /// Gives back what a handshake that came to nothing had taken.

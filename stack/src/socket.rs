@@ -72,6 +72,7 @@ impl<P: Provider> Socket<'_, P> {
             Phase::Opening | Phase::Rendezvous(_) => return Err(RecvError::WouldBlock),
             Phase::Over(error) => return Err(RecvError::Over(*error)),
             Phase::Smc(smc) => smc.recv(&self.shared.provider, out)?,
+            Phase::Tcp(_) if self.connection.may_cross => return Err(RecvError::WouldBlock),
             Phase::Tcp(_) => {
                 let tcp = &mut self.connection.tcp;
                 if tcp.readable() == 0 {
@@ -104,6 +105,7 @@ impl<P: Provider> Socket<'_, P> {
     /// ends by itself.
     pub fn close(mut self) {
         let until = self.shared.now + self.shared.config.timers.close;
+        self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 let unread = smc.flow.readable() > 0;
@@ -129,6 +131,7 @@ impl<P: Provider> Socket<'_, P> {
     /// Ends the connection at once; the peer is told so.
     pub fn abort(mut self) {
         let until = self.shared.now + self.shared.config.timers.close;
+        self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 smc.close.step(CloseEvent::Abort);
@@ -197,7 +200,7 @@ impl<P: Provider> Socket<'_, P> {
                 let tcp = &self.connection.tcp;
                 Readiness {
                     is_open: true,
-                    readable: tcp.readable() > 0 || tcp.is_at_end(),
+                    readable: !self.connection.may_cross && (tcp.readable() > 0 || tcp.is_at_end()),
                     writable: tcp.room() > 0 || !tcp.may_send(),
                     failed: tcp.is_reset(),
                 }

@@ -1,6 +1,6 @@
 //! The stack, and its one `poll`.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -100,7 +100,7 @@ impl<P: Provider> Stack<P> {
             by_qp: BTreeMap::new(),
             deadlines: Deadlines::default(),
             dirty: VecDeque::new(),
-            opening: VecDeque::new(),
+            opening: BTreeSet::new(),
             waiting_for_group: VecDeque::new(),
             waiting_for_rkey: VecDeque::new(),
             woken: VecDeque::new(),
@@ -251,7 +251,7 @@ impl<P: Provider> Stack<P> {
         }
         let handle = self.connections.insert(connection);
         shared.by_tuple.insert(tuple, handle);
-        shared.opening.push_back(handle);
+        shared.opening.insert(handle);
         if let Some(connection) = self.connections.get_mut(handle) {
             shared.touch(handle, connection);
         }
@@ -430,6 +430,7 @@ impl<P: Provider> Shared<P> {
             phase: Phase::Opening,
             phase_until: Some(self.now + timers.tcp),
             deadline: Deadline::default(),
+            may_cross: false,
             is_dirty: false,
             is_released: false,
         }
@@ -438,16 +439,21 @@ impl<P: Provider> Shared<P> {
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
         let with_option = connection.puts_option();
         let (now, most) = (self.now, self.config.limits.frames);
+        if connection.tcp.would_forget(now) {
+            return false;
+        }
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
             return false;
         };
+        connection.tcp.be_patient();
         port.tcp_out(now, device, &mut connection.tcp.set, with_option, most)
     }
 
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
+        let port = port.filter(|_| !connection.tcp.would_forget(now));
         let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp.set));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.

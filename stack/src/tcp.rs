@@ -5,16 +5,25 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smolsmc_wire::Duration;
+use smolsmc_wire::{Duration, Instant};
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
+/// Within this, smoltcp does not end TIME-WAIT, and has sent its last ACK.
+const TIME_WAIT_SAFE: Duration = Duration::from_secs(5);
+
 pub(crate) struct Tcp {
     pub(crate) set: SocketSet<'static>,
     handle: SocketHandle,
+    timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
+    /// The peer has sent FIN: nothing of its stream is missing.
+    heard_fin: bool,
+    time_wait_since: Option<Instant>,
+    /// What is still to be sent need not be.
+    is_forgotten: bool,
 }
 
 impl Tcp {
@@ -23,10 +32,18 @@ impl Tcp {
         // CLC is question and answer: neither side may wait for more to say.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
-        socket.set_timeout(Some(smoltcp::time::Duration::from_micros(timeout.micros())));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Self { set, handle, closed_here: false }
+        let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
+        Self {
+            set,
+            handle,
+            timeout,
+            closed_here: false,
+            heard_fin: false,
+            time_wait_since: None,
+            is_forgotten: false,
+        }
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -97,20 +114,58 @@ impl Tcp {
         self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())
     }
 
+    /// Lets smoltcp's timeout run while an answer is owed, and only then: it
+    /// counts from the last segment that came in, and would end a connection
+    /// that is merely idle. A FIN without octets has no other deadline than its
+    /// connection's.
+    pub(crate) fn be_patient(&mut self) {
+        let socket = self.set.get_mut::<Socket<'_>>(self.handle);
+        let opening = matches!(socket.state(), State::SynSent | State::SynReceived);
+        let timeout = (opening || socket.send_queue() > 0).then_some(self.timeout);
+        socket.set_timeout(timeout);
+    }
+
+    /// Something has come in. In `Closed` it would be too late to tell an
+    /// orderly end from a RST.
+    pub(crate) fn look(&mut self, now: Instant) {
+        if self.state() == State::TimeWait {
+            self.time_wait_since.get_or_insert(now);
+        }
+        self.heard_fin |=
+            matches!(self.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
+    }
+
+    /// Whether smoltcp, were it to send now, might end TIME-WAIT: that clears
+    /// what the application has not read.
+    pub(crate) fn would_forget(&self, now: Instant) -> bool {
+        let expires = self.time_wait_since.is_some_and(|since| now >= since + TIME_WAIT_SAFE);
+        expires && self.state() == State::TimeWait && self.readable() > 0
+    }
+
     /// Whether the peer has reset the connection, or TCP gave it up.
     pub(crate) fn is_reset(&self) -> bool {
         // After an orderly end there is at least TIME-WAIT, or a FIN of both.
-        self.state() == State::Closed && !self.closed_here
+        self.state() == State::Closed && !(self.closed_here && self.heard_fin)
     }
 
     /// Whether smoltcp has nothing to send any more: a RST leaves late.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
+        self.is_forgotten || self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
     }
 
     pub(crate) fn close(&mut self) {
         self.closed_here = true;
         self.socket_mut().close();
+    }
+
+    /// Aborts; what has been aborted before, and still waits for the address of
+    /// its neighbour, is forgotten.
+    pub(crate) fn abort_or_forget(&mut self) {
+        if self.state() == State::Closed {
+            self.is_forgotten = true;
+        } else {
+            self.abort();
+        }
     }
 
     pub(crate) fn abort(&mut self) {

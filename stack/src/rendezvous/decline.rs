@@ -1,11 +1,11 @@
 //! Decline, said or heard, in time or late.
 
-use smolsmc_clc::{Decline, Diagnosis, Message, Os};
+use smolsmc_clc::{Decline, Diagnosis, Eyecatcher, Header, Message, MessageType, Os};
 use smolsmc_llc::DownReason;
 use smolsmc_verbs::Provider;
 
 use super::{Next, Step, read_message, say, take_half};
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Phase, Rendezvous};
 use crate::error::ConnectionError;
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
@@ -30,6 +30,8 @@ impl<P: Provider> Shared<P> {
         decline: Decline,
     ) -> Step {
         say(connection, &decline.into())?;
+        // While a link is confirmed, either side may decline at any time.
+        connection.may_cross = matches!(connection.phase, Phase::Rendezvous(Rendezvous::Link(_)));
         self.drop_half(handle, connection);
         self.fall_back(handle, connection, Fallback { local: Some(decline.diagnosis), peer: None })
     }
@@ -59,7 +61,7 @@ impl<P: Provider> Shared<P> {
     pub(super) fn late_word(&mut self, connection: &mut Connection) -> Step {
         let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
         let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
-        let key = smc.group;
+        let (key, first_contact) = (smc.group, smc.transport.is_first_contact());
         let unsent = smc.flow.untouched().and_then(|len| {
             let octets = self.provider.outgoing(smc.send.memory, 0, len as usize).ok()?;
             connection.tcp.send_whole(octets).then_some(())
@@ -77,7 +79,10 @@ impl<P: Provider> Shared<P> {
             connection.tcp.close();
         }
         self.release(part, false);
-        self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        // Of a group that carries others already, only this connection is declined.
+        if first_contact {
+            self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        }
         self.readiness_changed = true;
         Ok(Next::Wait)
     }
@@ -95,6 +100,32 @@ impl<P: Provider> Shared<P> {
             connection.phase_until = None;
             self.readiness_changed = true;
         }
+        Ok(Next::Wait)
+    }
+
+    /// We have declined, and the peer may have, before it heard us: what it said
+    /// is not for the application.
+    pub(super) fn crossing_step(&mut self, connection: &mut Connection) -> Step {
+        let tcp = &mut connection.tcp;
+        let there = tcp.readable();
+        if there == 0 && !tcp.is_at_end() {
+            return Ok(Next::Wait);
+        }
+        if let Some(start) = tcp.peek(Header::LEN) {
+            let header =
+                Header::parse(start).ok().filter(|header| header.message_type == MessageType::DECLINE);
+            match header.map(|header| header.message_len()) {
+                Some(len) if len <= there => tcp.skip(len),
+                Some(_) if !tcp.is_at_end() => return Ok(Next::Wait),
+                _ => {}
+            }
+        } else if !tcp.is_at_end()
+            && tcp.peek(there).is_some_and(|start| Eyecatcher::Smcr.octets().starts_with(start))
+        {
+            return Ok(Next::Wait);
+        }
+        connection.may_cross = false;
+        self.readiness_changed = true;
         Ok(Next::Wait)
     }
 

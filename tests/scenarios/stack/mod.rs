@@ -5,6 +5,7 @@ mod basics;
 mod closing;
 mod failing;
 mod groups;
+mod mended;
 mod pair;
 mod random;
 mod two_links;
