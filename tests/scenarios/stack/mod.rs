@@ -2,6 +2,7 @@
 
 mod as_linux;
 mod basics;
+mod chaos;
 mod closing;
 mod failing;
 mod groups;

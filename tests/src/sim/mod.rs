@@ -12,6 +12,7 @@
 //! runs random traffic and judges what came of it.
 
 mod cable;
+pub mod chaos;
 mod faults;
 mod lan;
 mod random;
