@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ethernet", &[]),
     ("cli", &["smolsmc", "decode", "ethernet"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent"]),
+    ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce"]),
 ];
