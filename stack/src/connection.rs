@@ -232,6 +232,12 @@ impl Connection {
         }
     }
 
+    /// Whether octets go over SMC-R for good: once the peer has said something
+    /// there, it cannot decline any more.
+    pub(crate) const fn needs_no_buffers(&self) -> bool {
+        matches!(&self.phase, Phase::Smc(smc) if smc.flow.has_heard())
+    }
+
     pub(crate) const fn local(&self) -> SocketAddr {
         self.tuple.local
     }

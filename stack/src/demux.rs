@@ -31,7 +31,7 @@ impl<P: Provider> Shared<P> {
         }
         match Segment::of(frame) {
             Some(segment) if port.has_address(segment.to.ip()) => {
-                self.segment(connections, nobody, index, port, &segment, to_tcp);
+                self.segment(connections, nobody, index, port, (&segment, frame), to_tcp);
             }
             // To a GID that is not ours, or no more: as Linux, say nothing.
             None if is_stray_roce(frame) => {}
@@ -48,7 +48,7 @@ impl<P: Provider> Shared<P> {
         nobody: &mut SocketSet<'static>,
         index: usize,
         port: &mut Port,
-        segment: &Segment,
+        (segment, frame): (&Segment, &[u8]),
         to_tcp: ToTcp<'_>,
     ) {
         let tuple = Tuple { port: index, local: segment.to, remote: segment.from };
@@ -69,6 +69,13 @@ impl<P: Provider> Shared<P> {
         if matches!(connection.phase, Phase::Opening) {
             connection.peer_mac = segment.from_mac;
             connection.peer_option |= segment.option;
+        }
+        if let Some(quiet) = &mut connection.tcp.quiet {
+            if segment.is_sound(frame) {
+                quiet.hear(segment);
+                self.touch(handle, connection);
+            }
+            return;
         }
         to_tcp(port, &mut connection.tcp.set);
         if matches!(connection.phase, Phase::Tcp(_)) {

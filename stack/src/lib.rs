@@ -43,6 +43,7 @@ mod handle;
 mod listener;
 mod options;
 mod port;
+mod quiet;
 mod rendezvous;
 mod shared;
 mod socket;

@@ -383,6 +383,9 @@ impl<P: Provider> Stack<P> {
             shared.advance(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
+            if connection.needs_no_buffers() {
+                connection.tcp.become_quiet();
+            }
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
@@ -436,19 +439,18 @@ impl<P: Provider> Shared<P> {
     }
 
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
-        let with_option = connection.puts_option();
         let (now, most) = (self.now, self.config.limits.frames);
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
             return false;
         };
-        port.tcp_out(now, device, &mut connection.tcp.set, with_option, most)
+        port.tcp_out(now, device, connection, most)
     }
 
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
-        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp.set));
+        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);
