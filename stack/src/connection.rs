@@ -232,6 +232,11 @@ impl Connection {
         }
     }
 
+    /// Whether its octets may yet go over SMC-R.
+    pub(crate) const fn may_become_quiet(&self) -> bool {
+        !matches!(self.phase, Phase::Tcp(_))
+    }
+
     /// Whether octets go over SMC-R for good: once the peer has said something
     /// there, it cannot decline any more.
     pub(crate) const fn needs_no_buffers(&self) -> bool {

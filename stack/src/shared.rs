@@ -9,7 +9,7 @@ use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::Offer;
 use smolsmc_llc as llc;
 use smolsmc_rmb::RingKind;
-use smolsmc_verbs::{CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
+use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
 use crate::config::Config;
@@ -59,6 +59,8 @@ pub(crate) struct Shared<P> {
     pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
     /// Passive connections in their handshake.
     pub(crate) handshakes: usize,
+    /// Where completions are polled into.
+    pub(crate) batch: Vec<Completion>,
     /// Room for the longest LLC message.
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,

@@ -7,11 +7,12 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 use smolsmc_llc::{self as llc, MAX_LINKS, Role};
-use smolsmc_verbs::{ArmFor, CompletionVector, FrameEngine, Provider};
+use smolsmc_verbs::{ArmFor, Completion, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
 
+use crate::completions::BATCH;
 use crate::config::Config;
 use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
@@ -109,6 +110,7 @@ impl<P: Provider> Stack<P> {
             downed: VecDeque::new(),
             ended: VecDeque::new(),
             handshakes: 0,
+            batch: vec![Completion::EMPTY; BATCH],
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
         };

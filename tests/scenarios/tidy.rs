@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
-    ("benches", &["wire", "verbs", "cdc", "roce"]),
+    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

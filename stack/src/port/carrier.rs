@@ -85,7 +85,8 @@ impl RxToken for Frame<'_> {
 /// A device as one connection's TCP sees it: so many frames, and no more.
 pub(crate) struct Outlet<'d, D> {
     device: &'d mut D,
-    seen: &'d mut Option<Seen>,
+    /// Where the numbers of what is sent are noted, if anybody cares.
+    seen: Option<&'d mut Option<Seen>>,
     ethernet_mtu: u16,
     with_option: bool,
     frames_left: usize,
@@ -95,7 +96,7 @@ pub(crate) struct Outlet<'d, D> {
 impl<'d, D: Device> Outlet<'d, D> {
     pub(crate) const fn new(
         device: &'d mut D,
-        seen: &'d mut Option<Seen>,
+        seen: Option<&'d mut Option<Seen>>,
         ethernet_mtu: u16,
         with_option: bool,
         frames_max: usize,
@@ -130,7 +131,7 @@ impl<D: Device> Device for Outlet<'_, D> {
         let token = self.device.transmit(now);
         self.full = token.is_none();
         self.frames_left -= 1;
-        token.map(|token| WithOption { token, seen: self.seen, with_option: self.with_option })
+        token.map(|token| WithOption { token, seen: self.seen.as_deref_mut(), with_option: self.with_option })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -142,23 +143,40 @@ impl<D: Device> Device for Outlet<'_, D> {
 /// to. Other frames are written straight into the device's buffer.
 pub(crate) struct WithOption<'s, T> {
     token: T,
-    seen: &'s mut Option<Seen>,
+    seen: Option<&'s mut Option<Seen>>,
     with_option: bool,
 }
 
 impl<T: TxToken> TxToken for WithOption<'_, T> {
+    #[inline]
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        if self.with_option && len <= SYN_MAX {
+            return self.consume_syn(len, f);
+        }
+        let Some(seen) = self.seen else { return self.token.consume(len, f) };
+        self.token.consume(len, |frame| {
+            let result = f(frame);
+            note(seen, frame);
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
+
+impl<T: TxToken> WithOption<'_, T> {
+    /// A frame that may be a SYN is written elsewhere first: it may grow.
+    #[cold]
+    fn consume_syn<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut syn = [0; SYN_MAX + OPTION_LEN];
-        let Some(frame) = syn.get_mut(..len).filter(|_| self.with_option && len <= SYN_MAX) else {
-            let seen = self.seen;
-            return self.token.consume(len, |frame| {
-                let result = f(frame);
-                note(seen, frame);
-                result
-            });
-        };
+        // Not longer than that, as the caller has seen.
+        let (frame, _) = syn.split_at_mut(len.min(SYN_MAX));
         let result = f(frame);
-        note(self.seen, frame);
+        if let Some(seen) = self.seen {
+            note(seen, frame);
+        }
         let len = append_option(&mut syn, len);
         self.token.consume(len, |out| {
             if let Some(frame) = syn.get(..len) {
@@ -166,10 +184,6 @@ impl<T: TxToken> TxToken for WithOption<'_, T> {
             }
         });
         result
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.token.set_meta(meta);
     }
 }
 

@@ -119,11 +119,13 @@ impl Port {
         frames_max: usize,
     ) -> bool {
         let with_option = connection.puts_option();
+        let may_become_quiet = connection.may_become_quiet();
         let tcp = &mut connection.tcp;
         if let Some(quiet) = &mut tcp.quiet {
             return self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
         }
-        let mut outlet = Outlet::new(device, &mut tcp.seen, self.mtu, with_option, frames_max);
+        let seen = may_become_quiet.then_some(&mut tcp.seen);
+        let mut outlet = Outlet::new(device, seen, self.mtu, with_option, frames_max);
         while !outlet.is_shut() {
             if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
                 == smoltcp::iface::PollResult::None

@@ -89,12 +89,13 @@ impl Segment {
             _ => return None,
         };
         let header = TcpPacket::new_checked(tcp).ok()?;
+        let kind = SynKind::from_flags(*tcp.get(13)?);
         Some(Self {
             from_mac: Mac(ethernet.src_addr().0),
             from: SocketAddr::new(from, header.src_port()),
             to: SocketAddr::new(to, header.dst_port()),
-            kind: SynKind::from_flags(*tcp.get(13)?),
-            option: option::find(tcp).is_ok_and(|found| found.is_some()),
+            kind,
+            option: kind != SynKind::Other && option::find(tcp).is_ok_and(|found| found.is_some()),
             seq: header.seq_number().0 as u32,
             ack: header.ack_number().0 as u32,
             has_ack: header.ack(),
