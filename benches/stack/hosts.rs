@@ -30,6 +30,7 @@ fn host(number: u8, size: RmbeSize) -> Stack<SoftNic> {
     config.send_size = size;
     config.limits.connections = 20_000;
     config.limits.handshakes = 20_000;
+    config.limits.handshakes_per_source = 20_000;
     config.limits.groups = 100;
     config.limits.receives = 256;
     config.timers.link.test_link = Duration::ZERO;

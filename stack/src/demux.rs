@@ -83,7 +83,7 @@ impl<P: Provider> Shared<P> {
         }
         if connection.tcp.state() == State::Listen {
             // The SYN was none after all: a wrong checksum, say.
-            self.handshakes -= 1;
+            self.handshake_over(tuple.remote.ip());
             if let Some(listener) = connection.listener.and_then(|listener| self.listeners.get_mut(listener))
             {
                 listener.opening -= 1;
@@ -98,7 +98,12 @@ impl<P: Provider> Shared<P> {
     /// A SYN for a listener: a connection for it, if there is room.
     fn knock(&mut self, connections: &mut Connections, tuple: Tuple) -> Option<SocketHandle> {
         let limits = &self.config.limits;
-        if connections.len() >= limits.connections || self.handshakes >= limits.handshakes {
+        let from = tuple.remote.ip();
+        let same_source = self.handshakes_from.get(&from).copied().unwrap_or(0);
+        let full = connections.len() >= limits.connections
+            || self.handshakes >= limits.handshakes
+            || same_source >= limits.handshakes_per_source;
+        if full {
             return None;
         }
         let takes = |(_, listener): &(_, &crate::listener::Listener)| listener.takes(tuple.local);
@@ -113,6 +118,7 @@ impl<P: Provider> Shared<P> {
         }
         self.listeners.get_mut(key)?.opening += 1;
         self.handshakes += 1;
+        *self.handshakes_from.entry(from).or_default() += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
         self.opening.push_back(handle);

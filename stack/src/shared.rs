@@ -3,6 +3,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
@@ -57,8 +58,9 @@ pub(crate) struct Shared<P> {
     pub(crate) downed: VecDeque<(GroupKey, usize, ConnectionError)>,
     /// Groups that have just ended, and why: their connections are to hear it.
     pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
-    /// Passive connections in their handshake.
+    /// Passive connections in their handshake, and how many from where.
     pub(crate) handshakes: usize,
+    pub(crate) handshakes_from: BTreeMap<IpAddr, usize>,
     /// Where completions are polled into.
     pub(crate) batch: Vec<Completion>,
     /// Room for the longest LLC message.
@@ -70,6 +72,17 @@ impl<P: Provider> Shared<P> {
     pub(crate) fn offer(&self) -> Offer<'_> {
         let Config { eids, max_conns, max_links, host_name, .. } = &self.config;
         Offer { eids, max_conns: *max_conns, max_links: *max_links, host_name: *host_name }
+    }
+
+    /// A connection that came in has left its handshake.
+    pub(crate) fn handshake_over(&mut self, from: IpAddr) {
+        self.handshakes -= 1;
+        if let Some(count) = self.handshakes_from.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
+                self.handshakes_from.remove(&from);
+            }
+        }
     }
 
     /// Puts a connection among those to be served.

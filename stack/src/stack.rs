@@ -110,6 +110,7 @@ impl<P: Provider> Stack<P> {
             downed: VecDeque::new(),
             ended: VecDeque::new(),
             handshakes: 0,
+            handshakes_from: BTreeMap::new(),
             batch: vec![Completion::EMPTY; BATCH],
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
