@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
     ("cli", &["smolsmc", "decode", "ethernet"]),
-    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
+    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
