@@ -437,6 +437,7 @@ impl<P: Provider> Shared<P> {
 
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
         let with_option = connection.puts_option();
+        connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {

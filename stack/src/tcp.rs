@@ -13,6 +13,8 @@ use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 pub(crate) struct Tcp {
     pub(crate) set: SocketSet<'static>,
     handle: SocketHandle,
+    /// How long an acknowledgement may stay out.
+    timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
 }
@@ -23,10 +25,11 @@ impl Tcp {
         // CLC is question and answer: neither side may wait for more to say.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
-        socket.set_timeout(Some(smoltcp::time::Duration::from_micros(timeout.micros())));
+        let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
+        socket.set_timeout(Some(timeout));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Self { set, handle, closed_here: false }
+        Self { set, handle, timeout, closed_here: false }
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -53,6 +56,15 @@ impl Tcp {
     /// Both SYNs are acknowledged.
     pub(crate) fn is_established(&self) -> bool {
         !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
+    }
+
+    /// To be called before it is polled. smoltcp 0.14 gives up on whoever was
+    /// silent for the timeout, even if nothing is waited for: it may have one
+    /// only in the handshake and while octets are unacknowledged.
+    pub(crate) fn mind_timeout(&mut self) {
+        let waits = !self.is_established() || self.socket().send_queue() > 0;
+        let timeout = waits.then_some(self.timeout);
+        self.socket_mut().set_timeout(timeout);
     }
 
     /// Nothing will be sent or received any more; TIME-WAIT has nothing to say

@@ -97,6 +97,26 @@ fn a_socket_can_stay_with_tcp() {
     pair.transfer((CLIENT, client), (SERVER, server), 10_000);
 }
 
+/// It was reset by whichever side moved first after 20 s of silence.
+#[test]
+fn a_silent_connection_lives_on() {
+    for plain_tcp in [true, false] {
+        let mut pair = Pair::new(10);
+        let mut options = SocketOptions::default();
+        options.plain_tcp = plain_tcp;
+        let (client, server) = pair.connect_with(options);
+        for _ in 0..3 {
+            pair.lan.run_for(Duration::from_secs(300));
+            pair.transfer((CLIENT, client), (SERVER, server), 50_000);
+            pair.lan.run_for(Duration::from_secs(300));
+            pair.transfer((SERVER, server), (CLIENT, client), 50_000);
+        }
+        let log = pair.lan.log.as_ref().unwrap();
+        let is_reset = |frame: &[u8]| frame[12..14] == [8, 0] && frame[23] == 6 && frame[47] & 4 != 0;
+        assert!(!log.iter().any(|(_, frame)| is_reset(frame)));
+    }
+}
+
 #[test]
 fn another_enterprise_id_is_declined_and_it_is_tcp() {
     let mut pair = Pair::of(5, |host, config| {
