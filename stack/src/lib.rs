@@ -59,7 +59,8 @@ pub use error::{
 pub use handle::{ListenerHandle, SocketHandle};
 pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
-pub use socket::{Readiness, Socket};
+pub use smolsmc_verbs::RemoteSpan;
+pub use socket::{ReadableSpan, Readiness, Socket};
 pub use stack::{PollOutcome, Stack, Wakeup};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

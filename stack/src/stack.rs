@@ -264,7 +264,7 @@ impl<P: Provider> Stack<P> {
     /// [`NoSuchSocket`] for a handle whose socket was closed.
     pub fn socket(&mut self, handle: SocketHandle) -> Result<Socket<'_, P>, NoSuchSocket> {
         let connection = self.connections.get_mut(handle).filter(|connection| !connection.is_released);
-        Ok(Socket { handle, connection: connection.ok_or(NoSuchSocket)?, shared: &mut self.shared })
+        Ok(Socket::new(handle, connection.ok_or(NoSuchSocket)?, &mut self.shared))
     }
 
     /// Says good-bye to all peers: every link group is deleted in order, and its

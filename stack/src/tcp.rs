@@ -104,6 +104,23 @@ impl Tcp {
         let _ = self.socket_mut().recv(|octets| (len.min(octets.len()), ()));
     }
 
+    /// What can be read, as far as it lies in one piece.
+    pub(crate) fn readable_piece(&mut self) -> &[u8] {
+        self.socket_mut().peek(usize::MAX).unwrap_or_default()
+    }
+
+    /// Room in the send buffer, as far as it lies in one piece; nothing is sent
+    /// before [`Tcp::commit`]. `None` after FIN or RST.
+    pub(crate) fn lend(&mut self) -> Option<&mut [u8]> {
+        self.socket_mut().send(|room| (0, room)).ok()
+    }
+
+    /// Sends the first `n` octets of what was lent.
+    pub(crate) fn commit(&mut self, n: usize) {
+        // The same room is offered again, with what was put there.
+        let _ = self.socket_mut().send(|room| (n.min(room.len()), ()));
+    }
+
     /// Sends all of `octets`, or none.
     pub(crate) fn send_whole(&mut self, octets: &[u8]) -> bool {
         self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())

@@ -7,4 +7,5 @@ mod failing;
 mod groups;
 mod pair;
 mod random;
+mod sockets;
 mod two_links;
