@@ -137,7 +137,8 @@ impl PortConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timers {
-    /// For the TCP handshake, and for TCP to acknowledge anything.
+    /// For the TCP handshake, and for TCP to acknowledge anything; for the
+    /// latter at least 130 s, since a reader may sleep.
     pub tcp: Duration,
     /// For each CLC message.
     pub clc: Duration,

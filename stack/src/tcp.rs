@@ -10,6 +10,9 @@ use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
+/// smoltcp 0.14 probes a window that is shut at most 60 s apart.
+const TWO_PROBES: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(130);
+
 pub(crate) struct Tcp {
     pub(crate) set: SocketSet<'static>,
     handle: SocketHandle,
@@ -60,10 +63,14 @@ impl Tcp {
 
     /// To be called before it is polled. smoltcp 0.14 gives up on whoever was
     /// silent for the timeout, even if nothing is waited for: it may have one
-    /// only in the handshake and while octets are unacknowledged.
+    /// only in the handshake and while octets are unacknowledged; and then one
+    /// in which a window that is shut was probed more than once.
     pub(crate) fn mind_timeout(&mut self) {
-        let waits = !self.is_established() || self.socket().send_queue() > 0;
-        let timeout = waits.then_some(self.timeout);
+        let timeout = match self.socket().send_queue() {
+            _ if !self.is_established() => Some(self.timeout),
+            0 => None,
+            _ => Some(self.timeout.max(TWO_PROBES)),
+        };
         self.socket_mut().set_timeout(timeout);
     }
 
