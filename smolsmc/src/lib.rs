@@ -33,9 +33,9 @@ pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
     Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, GroupSummary, Limits,
-    LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchSocket, PollOutcome, PortConfig,
-    ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions, Stack, Timers,
-    Transport, Wakeup,
+    LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchListener, NoSuchSocket, PollOutcome,
+    PortConfig, ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions,
+    Stack, Timers, Transport, Wakeup,
 };
 pub use smolsmc_verbs::{Provider, RdmaPort, RemoteSpan};
 pub use smolsmc_wire::{Duration, Instant, LinkNumber, Mac, RmbeSize};

@@ -15,8 +15,10 @@ use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
+use crate::socket::Readiness;
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
+use crate::wakers::Wakers;
 
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
@@ -37,6 +39,7 @@ pub(crate) struct Connection {
     pub(crate) deadline: Deadline,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
+    pub(crate) wakers: Wakers,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }
@@ -229,6 +232,31 @@ impl Connection {
                 | Rendezvous::AddLink(half),
             ) => Some((half.group, half.link)),
             _ => None,
+        }
+    }
+
+    /// What can be done with it now.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match &self.phase {
+            Phase::Opening | Phase::Rendezvous(_) => Readiness::default(),
+            Phase::Over(_) => Readiness { is_open: false, readable: true, writable: true, failed: true },
+            Phase::Smc(smc) => Readiness {
+                is_open: true,
+                readable: smc.flow.readable() > 0
+                    || smc.flow.peer_state().ends_stream()
+                    || smc.error.is_some(),
+                writable: smc.flow.room() > 0 || smc.send_error().is_some(),
+                failed: smc.error.is_some(),
+            },
+            Phase::Tcp(_) => {
+                let tcp = &self.tcp;
+                Readiness {
+                    is_open: true,
+                    readable: tcp.readable() > 0 || tcp.is_at_end(),
+                    writable: tcp.room() > 0 || !tcp.may_send(),
+                    failed: tcp.is_reset(),
+                }
+            }
         }
     }
 

@@ -85,6 +85,11 @@ pub enum ConnectError {
 #[error("no such socket")]
 pub struct NoSuchSocket;
 
+/// The handle's listener is gone, or never was: our caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such listener")]
+pub struct NoSuchListener;
+
 /// Why a connection ended otherwise than by both sides closing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -51,10 +51,12 @@ mod summary;
 mod tcp;
 mod transmit;
 mod transport;
+mod wakers;
 
 pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
 pub use error::{
-    ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
+    ConfigError, ConnectError, ConnectionError, ListenError, NoSuchListener, NoSuchSocket, RecvError,
+    SendError,
 };
 pub use handle::{ListenerHandle, SocketHandle};
 pub use options::{ListenOptions, SocketOptions};

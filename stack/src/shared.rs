@@ -62,6 +62,10 @@ pub(crate) struct Shared<P> {
     /// Room for the longest LLC message.
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,
+    /// Connections that somebody waits for, and something happened to.
+    pub(crate) noticed: VecDeque<SocketHandle>,
+    /// Listeners that somebody waits for, and that have a connection.
+    pub(crate) knocked: VecDeque<ListenerHandle>,
 }
 
 impl<P: Provider> Shared<P> {
@@ -258,10 +262,12 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         match &mut connection.phase {
             Phase::Smc(smc) if smc.group == key => {
-                if smc.hear(message) {
+                let (news, is_done) = (smc.hear(message), smc.is_done());
+                if news {
                     self.readiness_changed = true;
+                    self.notice(handle, connection);
                 }
-                if smc.is_done() {
+                if is_done {
                     self.touch(handle, connection);
                 }
                 self.queue(handle, connection);

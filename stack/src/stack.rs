@@ -25,6 +25,7 @@ use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::tcp::Tcp;
+use crate::wakers::Wakers;
 
 /// One host's SMC-R: ports, link groups, connections, and the provider they
 /// run on. It does nothing by itself: call [`Stack::poll`].
@@ -111,6 +112,8 @@ impl<P: Provider> Stack<P> {
             handshakes: 0,
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
+            noticed: VecDeque::new(),
+            knocked: VecDeque::new(),
         };
         Ok(Self { connections: Connections::with_key(), shared, nobody: SocketSet::new(Vec::new()) })
     }
@@ -136,6 +139,7 @@ impl<P: Provider> Stack<P> {
         // What failed at once has completed already, and no frame will tell.
         completions += self.shared.completions(&mut self.connections);
         self.settle();
+        self.wake();
         PollOutcome {
             progressed: frames_in + completions + said + frames_out > 0,
             readiness_changed: self.shared.readiness_changed,
@@ -150,6 +154,8 @@ impl<P: Provider> Stack<P> {
             || !shared.ended.is_empty()
             || !shared.downed.is_empty()
             || !shared.woken.is_empty()
+            || !shared.noticed.is_empty()
+            || !shared.knocked.is_empty()
         {
             return Wakeup::Now;
         }
@@ -199,7 +205,13 @@ impl<P: Provider> Stack<P> {
         if shared.listeners.len() >= shared.config.limits.listeners {
             return Err(ListenError::Exhausted);
         }
-        Ok(shared.listeners.insert(Listener { local, options, opening: 0, ready: VecDeque::new() }))
+        Ok(shared.listeners.insert(Listener {
+            local,
+            options,
+            opening: 0,
+            ready: VecDeque::new(),
+            waker: None,
+        }))
     }
 
     /// The next connection whose handshake is done, be it SMC-R or TCP.
@@ -393,6 +405,7 @@ impl<P: Provider> Stack<P> {
             if more {
                 shared.touch(handle, connection);
             }
+            shared.notice(handle, connection);
             shared.set_connection_deadline(handle, connection);
         }
         !self.shared.dirty.is_empty()
@@ -431,6 +444,7 @@ impl<P: Provider> Shared<P> {
             phase_until: Some(self.now + timers.tcp),
             deadline: Deadline::default(),
             is_dirty: false,
+            wakers: Wakers::default(),
             is_released: false,
         }
     }

@@ -351,6 +351,9 @@ impl<P: Provider> Shared<P> {
                 listener.opening -= 1;
                 if well {
                     listener.ready.push_back(handle);
+                    if let Some(listener) = connection.listener {
+                        self.notice_listener(listener);
+                    }
                     return;
                 }
             }

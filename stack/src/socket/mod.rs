@@ -13,6 +13,7 @@ use crate::error::ConnectionError;
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::transport::Transport;
+use crate::wakers::Wakers;
 
 pub use recv::ReadableSpan;
 
@@ -106,6 +107,7 @@ impl<'a, P: Provider> Socket<'a, P> {
 
     fn release(&mut self) {
         self.connection.is_released = true;
+        self.connection.wakers = Wakers::default();
         self.settle();
     }
 
@@ -143,27 +145,7 @@ impl<'a, P: Provider> Socket<'a, P> {
     /// What can be done now.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        match &self.connection.phase {
-            Phase::Opening | Phase::Rendezvous(_) => Readiness::default(),
-            Phase::Over(_) => Readiness { is_open: false, readable: true, writable: true, failed: true },
-            Phase::Smc(smc) => Readiness {
-                is_open: true,
-                readable: smc.flow.readable() > 0
-                    || smc.flow.peer_state().ends_stream()
-                    || smc.error.is_some(),
-                writable: smc.flow.room() > 0 || smc.send_error().is_some(),
-                failed: smc.error.is_some(),
-            },
-            Phase::Tcp(_) => {
-                let tcp = &self.connection.tcp;
-                Readiness {
-                    is_open: true,
-                    readable: tcp.readable() > 0 || tcp.is_at_end(),
-                    writable: tcp.room() > 0 || !tcp.may_send(),
-                    failed: tcp.is_reset(),
-                }
-            }
-        }
+        self.connection.readiness()
     }
 
     /// Our end.

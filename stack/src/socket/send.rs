@@ -127,7 +127,7 @@ impl<P: Provider> Socket<'_, P> {
 
 impl Smc {
     /// Why nothing can be sent any more.
-    pub(super) fn send_error(&self) -> Option<SendError> {
+    pub(crate) fn send_error(&self) -> Option<SendError> {
         if let Some(error) = self.error {
             return Some(SendError::Over(error));
         }

@@ -9,3 +9,4 @@ mod pair;
 mod random;
 mod sockets;
 mod two_links;
+mod wakers;
