@@ -32,7 +32,7 @@ use core::net::IpAddr;
 pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
-    Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, GroupSummary, Limits,
+    Config, ConfigError, ConnectError, ConnectionError, Event, Fallback, GroupNumber, GroupSummary, Limits,
     LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchListener, NoSuchSocket, PollOutcome,
     PortConfig, ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions,
     Stack, Timers, Transport, Wakeup,

@@ -192,6 +192,7 @@ impl<P: Provider> Shared<P> {
             group.ledger.renumber(planned, number);
             group.links_made = group.links_made.max(number.0);
         }
+        self.tell_link_up(key, number);
         self.woken.append(&mut self.waiting_for_group);
         self.offer_further_link(key, place);
     }

@@ -197,6 +197,8 @@ pub struct Limits {
     pub frames: usize,
     /// Completions taken in one `poll`.
     pub completions: usize,
+    /// [Events](crate::Event) that wait to be fetched; those beyond are counted.
+    pub events: usize,
 }
 
 impl Limits {
@@ -213,5 +215,6 @@ impl Limits {
         write_turn: 64 * 1024,
         frames: 256,
         completions: 256,
+        events: 256,
     };
 }

@@ -11,6 +11,7 @@ use smolsmc_wire::{AlertToken, Instant, Mac, Rkey, SeqNo};
 
 use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
+use crate::event::Told;
 use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
@@ -40,6 +41,8 @@ pub(crate) struct Connection {
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
     pub(crate) wakers: Wakers,
+    /// Events of its end.
+    pub(crate) told: Told,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }

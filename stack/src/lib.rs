@@ -36,6 +36,7 @@ mod demux;
 mod draws;
 mod ending;
 mod error;
+mod event;
 mod failover;
 mod further_link;
 mod group;
@@ -58,6 +59,7 @@ pub use error::{
     ConfigError, ConnectError, ConnectionError, ListenError, NoSuchListener, NoSuchSocket, RecvError,
     SendError,
 };
+pub use event::Event;
 pub use handle::{ListenerHandle, SocketHandle};
 pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;

@@ -17,6 +17,7 @@ use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::{ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket};
+use crate::event::{Events, Told};
 use crate::group::{Group, GroupKey};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
@@ -85,6 +86,7 @@ impl<P: Provider> Stack<P> {
         let ports: Vec<Port> =
             config.ports.iter().map(|port| Port::new(port, draws.tcp_seed(), now)).collect();
         let mac = config.ports.first().map_or(Mac::default(), |port| port.mac);
+        let events = Events::new(config.limits.events);
         let shared = Shared {
             peer_id: PeerId { instance: draws.instance(), mac },
             config,
@@ -112,6 +114,7 @@ impl<P: Provider> Stack<P> {
             handshakes: 0,
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
+            events,
             noticed: VecDeque::new(),
             knocked: VecDeque::new(),
         };
@@ -445,6 +448,7 @@ impl<P: Provider> Shared<P> {
             deadline: Deadline::default(),
             is_dirty: false,
             wakers: Wakers::default(),
+            told: Told::default(),
             is_released: false,
         }
     }

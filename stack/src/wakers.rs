@@ -105,9 +105,10 @@ impl<P: Provider> Stack<P> {
 
 impl<P> Shared<P> {
     /// Something happened to a connection: whoever waits for it is looked after
-    /// when `poll` ends. Costs nothing if nobody does.
+    /// when `poll` ends, and if this was its end, that is told.
     #[inline]
     pub(crate) fn notice(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        self.tell_end(handle, connection);
         let wakers = &mut connection.wakers;
         if wakers.is_awaited() && !wakers.is_noticed {
             wakers.is_noticed = true;

@@ -86,7 +86,7 @@ impl<P: Provider> Shared<P> {
                 Phase::Opening => self.opening_step(handle, connection),
                 Phase::Rendezvous(_) => self.rendezvous_step(handle, connection),
                 Phase::Smc(smc) if !smc.flow.has_heard() && connection.tcp.readable() > 0 => {
-                    self.late_word(connection)
+                    self.late_word(handle, connection)
                 }
                 Phase::Smc(smc) if smc.doubt.is_some() => self.doubt_step(connection),
                 _ => return,
@@ -342,7 +342,7 @@ impl<P: Provider> Shared<P> {
         connection.phase_until = None;
         self.readiness_changed = true;
         if connection.role == Role::Client {
-            return;
+            return self.tell_open(handle, connection);
         }
         self.handshakes -= 1;
         let listener = connection.listener.and_then(|listener| self.listeners.get_mut(listener));
@@ -354,7 +354,7 @@ impl<P: Provider> Shared<P> {
                     if let Some(listener) = connection.listener {
                         self.notice_listener(listener);
                     }
-                    return;
+                    return self.tell_open(handle, connection);
                 }
             }
             // The listener has gone in the meantime.
