@@ -48,6 +48,7 @@ pub(crate) struct Connection {
 }
 
 /// What a connection is, from the SYN on.
+#[expect(clippy::large_enum_variant, reason = "SMC-R is what they become; a box is a miss on the hot path")]
 pub(crate) enum Phase {
     /// The TCP handshake.
     Opening,
@@ -156,6 +157,10 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    /// The peer's urgent octet, to be fetched.
+    pub(crate) urgent: Option<u8>,
+    /// So long nothing is written behind our urgent octet.
+    pub(crate) held_until: Option<Instant>,
     /// State flags in our last message.
     pub(crate) said: StateFlags,
     /// Messages of ours that are not acknowledged.
@@ -207,6 +212,7 @@ impl Smc {
         self.say_again
             || self.may_grant() > 0
             || self.sayable() != self.said
+            || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())
     }
 
@@ -242,9 +248,12 @@ impl Connection {
     pub(crate) fn readiness(&self) -> Readiness {
         match &self.phase {
             Phase::Opening | Phase::Rendezvous(_) => Readiness::default(),
-            Phase::Over(_) => Readiness { is_open: false, readable: true, writable: true, failed: true },
+            Phase::Over(_) => {
+                Readiness { readable: true, writable: true, failed: true, ..Readiness::default() }
+            }
             Phase::Smc(smc) => Readiness {
                 is_open: true,
+                urgent: smc.urgent.is_some(),
                 readable: smc.flow.readable() > 0
                     || smc.flow.peer_state().ends_stream()
                     || smc.error.is_some(),
@@ -255,6 +264,7 @@ impl Connection {
                 let tcp = &self.tcp;
                 Readiness {
                     is_open: true,
+                    urgent: false,
                     readable: tcp.readable() > 0 || tcp.is_at_end(),
                     writable: tcp.room() > 0 || !tcp.may_send(),
                     failed: tcp.is_reset(),

@@ -165,6 +165,10 @@ pub enum SendError {
     /// The peer has closed: nobody would read it.
     #[error("the peer has closed")]
     PeerClosed,
+    /// TCP carries the connection, and has no urgent octets here: smoltcp knows
+    /// none.
+    #[error("TCP carries no urgent octets here")]
+    NoUrgent,
     /// The connection is over.
     #[error("{0}")]
     Over(ConnectionError),

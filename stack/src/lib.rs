@@ -21,7 +21,7 @@
 //! ([`Stack::arm`]) and sleeps until a frame, a notification, or
 //! [`Stack::poll_at`].
 //!
-//! What is not here yet: urgent octets, VLANs.
+//! What is not here yet: VLANs.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -265,7 +265,7 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         match &mut connection.phase {
             Phase::Smc(smc) if smc.group == key => {
-                let (news, is_done) = (smc.hear(message), smc.is_done());
+                let (news, is_done) = (smc.hear(&self.provider, message), smc.is_done());
                 if news {
                     self.readiness_changed = true;
                     self.notice(handle, connection);

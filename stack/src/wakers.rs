@@ -27,7 +27,7 @@ impl Wakers {
 
     fn wake(&mut self, readiness: Readiness) {
         self.is_noticed = false;
-        let recv = self.recv.take_if(|_| readiness.readable);
+        let recv = self.recv.take_if(|_| readiness.readable || readiness.urgent);
         let send = self.send.take_if(|_| readiness.writable);
         recv.into_iter().chain(send).for_each(Waker::wake);
     }
@@ -44,11 +44,12 @@ fn keep(place: &mut Option<Waker>, waker: &Waker) {
 impl<P: Provider> Socket<'_, P> {
     /// Wakes `waker` once, at the end of the [`Stack::poll`] after which
     /// [`Socket::recv`] would not block: by octets, by the end of the stream, by
-    /// an error. It takes the place of the one registered before. If `recv`
+    /// an error; or [`Socket::recv_urgent`] has an octet. It takes the place of the one registered before. If `recv`
     /// would not block now, the next `poll` wakes it.
     pub fn register_recv_waker(&mut self, waker: &Waker) {
         keep(&mut self.connection.wakers.recv, waker);
-        if self.readiness().readable {
+        let Readiness { readable, urgent, .. } = self.readiness();
+        if readable || urgent {
             self.shared.notice(self.handle, self.connection);
         }
     }

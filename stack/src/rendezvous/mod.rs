@@ -295,6 +295,8 @@ impl<P: Provider> Shared<P> {
             first_contact: half.first_contact,
         };
         let sizes = RingSizes { own: half.rmb.size.octets(), peer: peer.size, send: half.send.size.octets() };
+        let mut flow = Flow::new(sizes);
+        flow.set_urgent_inline(connection.options.urgent_inline);
         let mut smc = Smc {
             group: half.group,
             link: half.link,
@@ -306,8 +308,10 @@ impl<P: Provider> Shared<P> {
             send: half.send,
             token: half.token,
             peer,
-            flow: Flow::new(sizes),
+            flow,
             close: Close::default(),
+            urgent: None,
+            held_until: None,
             said: StateFlags::empty(),
             in_flight: 0,
             is_queued: false,
@@ -317,7 +321,7 @@ impl<P: Provider> Shared<P> {
             misbehaved: None,
         };
         if let Some(early) = half.early {
-            smc.hear(&early);
+            smc.hear(&self.provider, &early);
         }
         connection.phase = Phase::Smc(smc);
         self.left_handshake(handle, connection, true);
@@ -402,9 +406,12 @@ fn say(connection: &mut Connection, message: &Message) -> Result<(), ConnectionE
 
 impl Smc {
     /// Takes a message of the peer; whether there is news for the application.
-    pub(crate) fn hear(&mut self, message: &smolsmc_cdc::CdcMessage) -> bool {
+    pub(crate) fn hear<P: Provider>(&mut self, provider: &P, message: &smolsmc_cdc::CdcMessage) -> bool {
         match self.flow.hear(message) {
             Ok(heard) => {
+                if let Some(offset) = heard.urgent.filter(|_| !self.flow.is_urgent_inline()) {
+                    self.urgent = self.octet_at(provider, offset);
+                }
                 for (flag, event) in [
                     (StateFlags::SENDING_DONE, CloseEvent::HeardDone),
                     (StateFlags::CLOSED, CloseEvent::HeardClosed),
@@ -418,7 +425,7 @@ impl Smc {
                 {
                     self.error.get_or_insert(ConnectionError::PeerAborted);
                 }
-                heard.readable > 0 || heard.freed > 0 || !heard.news.is_empty()
+                heard.readable > 0 || heard.freed > 0 || heard.urgent.is_some() || !heard.news.is_empty()
             }
             Err(violation) => {
                 // The peer's next messages make no more sense than this one.

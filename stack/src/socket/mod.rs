@@ -2,6 +2,7 @@
 
 mod recv;
 mod send;
+mod urgent;
 
 use core::net::SocketAddr;
 
@@ -35,6 +36,8 @@ pub struct Readiness {
     /// [`Socket::recv`] would not block: octets, the end of the stream, or an
     /// error.
     pub readable: bool,
+    /// [`Socket::recv_urgent`] would return an octet.
+    pub urgent: bool,
     /// [`Socket::send`] would not block.
     pub writable: bool,
     /// The connection ended with an error: [`Socket::error`].

@@ -45,7 +45,8 @@ impl<P: Provider> RemoteSpan for ReadableSpan<'_, P> {
 
 impl<P: Provider> Socket<'_, P> {
     /// Receives octets into `out`, as many as there are; returns how many, 0 at
-    /// the end of the stream.
+    /// the end of the stream. It stops where an urgent octet is or was, so that
+    /// [`Socket::is_at_urgent`] can be asked.
     ///
     /// # Errors
     /// [`RecvError::WouldBlock`] if there is nothing now.
@@ -170,7 +171,7 @@ impl<P: Provider> Socket<'_, P> {
 impl Smc {
     #[inline]
     fn next_read(&self) -> Result<usize, RecvError> {
-        match (self.flow.readable(), self.error) {
+        match (self.flow.next_read(), self.error) {
             (0, _) if self.flow.peer_state().ends_stream() => Ok(0),
             (0, Some(error)) => Err(RecvError::Over(error)),
             (0, None) => Err(RecvError::WouldBlock),

@@ -92,7 +92,7 @@ impl<P: Provider> Socket<'_, P> {
     }
 
     /// Octets there is room for: at least one.
-    fn room(&self) -> Result<usize, SendError> {
+    pub(super) fn room(&self) -> Result<usize, SendError> {
         let room = match &self.connection.phase {
             Phase::Opening | Phase::Rendezvous(_) => 0,
             Phase::Over(error) => return Err(SendError::Over(*error)),
@@ -140,7 +140,7 @@ impl Smc {
 
     /// Copies octets, for which there is room, into the send ring.
     #[inline]
-    fn put<P: Provider>(&mut self, provider: &mut P, octets: &[u8]) -> usize {
+    pub(super) fn put<P: Provider>(&mut self, provider: &mut P, octets: &[u8]) -> usize {
         let mut rest = octets;
         while !rest.is_empty() {
             let offset = self.flow.prepare_offset();

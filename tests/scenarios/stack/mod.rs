@@ -10,4 +10,5 @@ mod pair;
 mod random;
 mod sockets;
 mod two_links;
+mod urgent;
 mod wakers;
