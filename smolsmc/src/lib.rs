@@ -32,12 +32,12 @@ use core::net::IpAddr;
 pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
-    Config, ConfigError, ConnectError, ConnectionError, Fallback, GroupNumber, GroupSummary, Limits,
-    LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchSocket, PollOutcome, PortConfig,
-    Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions, Stack, Timers, Transport,
-    Wakeup,
+    Config, ConfigError, ConnectError, ConnectionError, Event, Fallback, GroupNumber, GroupSummary, Limits,
+    LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchListener, NoSuchSocket, PollOutcome,
+    PortConfig, ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions,
+    Stack, Timers, Transport, Wakeup,
 };
-pub use smolsmc_verbs::{Provider, RdmaPort};
+pub use smolsmc_verbs::{Provider, RdmaPort, RemoteSpan};
 pub use smolsmc_wire::{Duration, Instant, LinkNumber, Mac, RmbeSize};
 
 use smolsmc_roce::nic;

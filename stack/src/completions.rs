@@ -79,12 +79,18 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         let Phase::Smc(smc) = &mut connection.phase else { return };
         smc.in_flight -= 1;
+        let mut has_room = false;
         if let (WcStatus::Success, Some(mark)) = (completion.status, mark) {
             let room = smc.flow.room();
             smc.flow.complete(mark);
-            self.readiness_changed |= smc.flow.room() > room;
+            has_room = smc.flow.room() > room;
         }
-        if smc.is_done() {
+        let is_done = smc.is_done();
+        if has_room {
+            self.readiness_changed = true;
+            self.notice(handle, connection);
+        }
+        if is_done {
             self.touch(handle, connection);
         } else {
             self.queue(handle, connection);
@@ -187,6 +193,7 @@ impl<P: Provider> Shared<P> {
             group.ledger.renumber(planned, number);
             group.links_made = group.links_made.max(number.0);
         }
+        self.tell_link_up(key, number);
         self.woken.append(&mut self.waiting_for_group);
         self.offer_further_link(key, place);
     }

@@ -137,12 +137,16 @@ impl PortConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timers {
-    /// For the TCP handshake, and for TCP to acknowledge anything.
+    /// For the TCP handshake, and for TCP to acknowledge anything; for the
+    /// latter at least 130 s, since a reader may sleep.
     pub tcp: Duration,
     /// For each CLC message.
     pub clc: Duration,
     /// A client with two links negotiated waits so long for ADD LINK.
     pub add_link: Duration,
+    /// What is sent behind an urgent octet waits so long for the peer to read
+    /// that. Linux waits for ever, and there are Linux readers that never say.
+    pub urgent: Duration,
     /// For a peer to answer our C or A; Linux waits for ever.
     pub close: Duration,
     /// An idle group we serve lives so long.
@@ -162,6 +166,7 @@ impl Timers {
         tcp: Duration::from_secs(20),
         clc: Duration::from_secs(6),
         add_link: Duration::from_secs(3),
+        urgent: Duration::from_secs(10),
         close: Duration::from_secs(60),
         idle_server: Duration::from_secs(600),
         idle_client: Duration::from_secs(610),
@@ -198,6 +203,8 @@ pub struct Limits {
     pub frames: usize,
     /// Completions taken in one `poll`.
     pub completions: usize,
+    /// [Events](crate::Event) that wait to be fetched; those beyond are counted.
+    pub events: usize,
 }
 
 impl Limits {
@@ -215,5 +222,6 @@ impl Limits {
         write_turn: 64 * 1024,
         frames: 256,
         completions: 256,
+        events: 256,
     };
 }

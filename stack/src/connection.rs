@@ -11,12 +11,15 @@ use smolsmc_wire::{AlertToken, Instant, Mac, Rkey, SeqNo};
 
 use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
+use crate::event::Told;
 use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
+use crate::socket::Readiness;
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
+use crate::wakers::Wakers;
 
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
@@ -37,11 +40,15 @@ pub(crate) struct Connection {
     pub(crate) deadline: Deadline,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
+    pub(crate) wakers: Wakers,
+    /// Events of its end.
+    pub(crate) told: Told,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }
 
 /// What a connection is, from the SYN on.
+#[expect(clippy::large_enum_variant, reason = "SMC-R is what they become; a box is a miss on the hot path")]
 pub(crate) enum Phase {
     /// The TCP handshake.
     Opening,
@@ -150,6 +157,10 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    /// The peer's urgent octet, to be fetched.
+    pub(crate) urgent: Option<u8>,
+    /// So long nothing is written behind our urgent octet.
+    pub(crate) held_until: Option<Instant>,
     /// State flags in our last message.
     pub(crate) said: StateFlags,
     /// Messages of ours that are not acknowledged.
@@ -201,6 +212,7 @@ impl Smc {
         self.say_again
             || self.may_grant() > 0
             || self.sayable() != self.said
+            || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())
     }
 
@@ -241,6 +253,35 @@ impl Connection {
     /// there, it cannot decline any more.
     pub(crate) const fn needs_no_buffers(&self) -> bool {
         matches!(&self.phase, Phase::Smc(smc) if smc.flow.has_heard())
+    }
+
+    /// What can be done with it now.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match &self.phase {
+            Phase::Opening | Phase::Rendezvous(_) => Readiness::default(),
+            Phase::Over(_) => {
+                Readiness { readable: true, writable: true, failed: true, ..Readiness::default() }
+            }
+            Phase::Smc(smc) => Readiness {
+                is_open: true,
+                urgent: smc.urgent.is_some(),
+                readable: smc.flow.readable() > 0
+                    || smc.flow.peer_state().ends_stream()
+                    || smc.error.is_some(),
+                writable: smc.flow.room() > 0 || smc.send_error().is_some(),
+                failed: smc.error.is_some(),
+            },
+            Phase::Tcp(_) => {
+                let tcp = &self.tcp;
+                Readiness {
+                    is_open: true,
+                    urgent: false,
+                    readable: tcp.readable() > 0 || tcp.is_at_end(),
+                    writable: tcp.room() > 0 || !tcp.may_send(),
+                    failed: tcp.is_reset(),
+                }
+            }
+        }
     }
 
     pub(crate) const fn local(&self) -> SocketAddr {

@@ -7,6 +7,7 @@ use smolsmc_wire::LinkNumber;
 
 use crate::connection::{Connection, Phase, Smc};
 use crate::error::ConnectionError;
+use crate::event::Event;
 use crate::group::{Group, GroupKey};
 use crate::handle::SocketHandle;
 use crate::shared::{Connections, Shared};
@@ -17,11 +18,13 @@ impl<P: Provider> Shared<P> {
     /// anything is written there: then it takes nothing late from the old one.
     pub(crate) fn link_down(&mut self, key: GroupKey, place: usize, why: ConnectionError) {
         let Some(group) = self.groups.get_mut(key) else { return };
+        let group_number = group.number;
         let Some(link) = group.link_mut(place) else { return };
         if core::mem::replace(&mut link.is_down, true) {
             return;
         }
         let number = link.number();
+        self.events.tell(Event::LinkDown { group: group_number, link: number, why });
         link.failed.get_or_insert(WcStatus::Flushed);
         if let Some(llc) = &mut link.llc {
             llc.end();

@@ -18,6 +18,7 @@ use crate::connection::{Connection, Half, Part, Phase};
 use crate::deadlines::{Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::ConnectionError;
+use crate::event::{Event, Events};
 use crate::group::{Group, GroupKey, Place, choose_gid};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
@@ -66,6 +67,11 @@ pub(crate) struct Shared<P> {
     /// Room for the longest LLC message.
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,
+    pub(crate) events: Events,
+    /// Connections that somebody waits for, and something happened to.
+    pub(crate) noticed: VecDeque<SocketHandle>,
+    /// Listeners that somebody waits for, and that have a connection.
+    pub(crate) knocked: VecDeque<ListenerHandle>,
 }
 
 impl<P: Provider> Shared<P> {
@@ -225,6 +231,7 @@ impl<P: Provider> Shared<P> {
         // A queue pair that has failed acknowledges nothing.
         let answers = group.links.iter().flatten().any(|link| link.failed.is_none());
         group.lingers_until = Some(if answers { until } else { self.now });
+        self.events.tell(Event::GroupDown { group: group.number, why });
         self.ended.push_back((key, why));
         self.set_group_deadline(key);
     }
@@ -273,10 +280,12 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         match &mut connection.phase {
             Phase::Smc(smc) if smc.group == key => {
-                if smc.hear(message) {
+                let (news, is_done) = (smc.hear(&self.provider, message), smc.is_done());
+                if news {
                     self.readiness_changed = true;
+                    self.notice(handle, connection);
                 }
-                if smc.is_done() {
+                if is_done {
                     self.touch(handle, connection);
                 }
                 self.queue(handle, connection);

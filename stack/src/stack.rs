@@ -18,6 +18,7 @@ use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::{ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket};
+use crate::event::{Events, Told};
 use crate::group::{Group, GroupKey};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
@@ -26,6 +27,7 @@ use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::tcp::Tcp;
+use crate::wakers::Wakers;
 
 /// One host's SMC-R: ports, link groups, connections, and the provider they
 /// run on. It does nothing by itself: call [`Stack::poll`].
@@ -85,6 +87,7 @@ impl<P: Provider> Stack<P> {
         let ports: Vec<Port> =
             config.ports.iter().map(|port| Port::new(port, draws.tcp_seed(), now)).collect();
         let mac = config.ports.first().map_or(Mac::default(), |port| port.mac);
+        let events = Events::new(config.limits.events);
         let shared = Shared {
             peer_id: PeerId { instance: draws.instance(), mac },
             config,
@@ -114,6 +117,9 @@ impl<P: Provider> Stack<P> {
             batch: vec![Completion::EMPTY; BATCH],
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
+            events,
+            noticed: VecDeque::new(),
+            knocked: VecDeque::new(),
         };
         Ok(Self { connections: Connections::with_key(), shared, nobody: SocketSet::new(Vec::new()) })
     }
@@ -139,6 +145,7 @@ impl<P: Provider> Stack<P> {
         // What failed at once has completed already, and no frame will tell.
         completions += self.shared.completions(&mut self.connections);
         self.settle();
+        self.wake();
         PollOutcome {
             progressed: frames_in + completions + said + frames_out > 0,
             readiness_changed: self.shared.readiness_changed,
@@ -153,6 +160,8 @@ impl<P: Provider> Stack<P> {
             || !shared.ended.is_empty()
             || !shared.downed.is_empty()
             || !shared.woken.is_empty()
+            || !shared.noticed.is_empty()
+            || !shared.knocked.is_empty()
         {
             return Wakeup::Now;
         }
@@ -202,7 +211,13 @@ impl<P: Provider> Stack<P> {
         if shared.listeners.len() >= shared.config.limits.listeners {
             return Err(ListenError::Exhausted);
         }
-        Ok(shared.listeners.insert(Listener { local, options, opening: 0, ready: VecDeque::new() }))
+        Ok(shared.listeners.insert(Listener {
+            local,
+            options,
+            opening: 0,
+            ready: VecDeque::new(),
+            waker: None,
+        }))
     }
 
     /// The next connection whose handshake is done, be it SMC-R or TCP.
@@ -267,7 +282,7 @@ impl<P: Provider> Stack<P> {
     /// [`NoSuchSocket`] for a handle whose socket was closed.
     pub fn socket(&mut self, handle: SocketHandle) -> Result<Socket<'_, P>, NoSuchSocket> {
         let connection = self.connections.get_mut(handle).filter(|connection| !connection.is_released);
-        Ok(Socket { handle, connection: connection.ok_or(NoSuchSocket)?, shared: &mut self.shared })
+        Ok(Socket::new(handle, connection.ok_or(NoSuchSocket)?, &mut self.shared))
     }
 
     /// Says good-bye to all peers: every link group is deleted in order, and its
@@ -384,6 +399,7 @@ impl<P: Provider> Stack<P> {
             let Some(connection) = connections.get_mut(handle) else { continue };
             connection.is_dirty = false;
             shared.advance(handle, connection);
+            shared.end_hold(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
             if connection.needs_no_buffers() {
@@ -399,6 +415,7 @@ impl<P: Provider> Stack<P> {
             if more {
                 shared.touch(handle, connection);
             }
+            shared.notice(handle, connection);
             shared.set_connection_deadline(handle, connection);
         }
         !self.shared.dirty.is_empty()
@@ -437,11 +454,14 @@ impl<P: Provider> Shared<P> {
             phase_until: Some(self.now + timers.tcp),
             deadline: Deadline::default(),
             is_dirty: false,
+            wakers: Wakers::default(),
+            told: Told::default(),
             is_released: false,
         }
     }
 
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
+        connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
@@ -457,7 +477,11 @@ impl<P: Provider> Shared<P> {
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);
-        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).min();
+        let held = match &connection.phase {
+            Phase::Smc(smc) => smc.held_until,
+            _ => None,
+        };
+        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).chain(held).min();
         self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
     }
 

@@ -12,9 +12,14 @@ use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
+/// smoltcp 0.14 probes a window that is shut at most 60 s apart.
+const TWO_PROBES: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(130);
+
 pub(crate) struct Tcp {
     pub(crate) set: SocketSet<'static>,
     handle: SocketHandle,
+    /// How long an acknowledgement may stay out.
+    timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
     /// What was last sent: the number after it, and the one acknowledged.
@@ -36,10 +41,11 @@ impl Tcp {
         // CLC is question and answer: neither side may wait for more to say.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
-        socket.set_timeout(Some(smoltcp::time::Duration::from_micros(timeout.micros())));
+        let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
+        socket.set_timeout(Some(timeout));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Self { set, handle, closed_here: false, seen: None, quiet: None }
+        Self { set, handle, timeout, closed_here: false, seen: None, quiet: None }
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -82,6 +88,19 @@ impl Tcp {
         !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
     }
 
+    /// To be called before it is polled. smoltcp 0.14 gives up on whoever was
+    /// silent for the timeout, even if nothing is waited for: it may have one
+    /// only in the handshake and while octets are unacknowledged; and then one
+    /// in which a window that is shut was probed more than once.
+    pub(crate) fn mind_timeout(&mut self) {
+        let timeout = match self.socket().send_queue() {
+            _ if !self.is_established() => Some(self.timeout),
+            0 => None,
+            _ => Some(self.timeout.max(TWO_PROBES)),
+        };
+        self.socket_mut().set_timeout(timeout);
+    }
+
     /// Nothing will be sent or received any more; TIME-WAIT has nothing to say
     /// either.
     pub(crate) fn is_over(&self) -> bool {
@@ -120,6 +139,23 @@ impl Tcp {
     /// Drops `len` octets that were peeked at.
     pub(crate) fn skip(&mut self, len: usize) {
         let _ = self.socket_mut().recv(|octets| (len.min(octets.len()), ()));
+    }
+
+    /// What can be read, as far as it lies in one piece.
+    pub(crate) fn readable_piece(&mut self) -> &[u8] {
+        self.socket_mut().peek(usize::MAX).unwrap_or_default()
+    }
+
+    /// Room in the send buffer, as far as it lies in one piece; nothing is sent
+    /// before [`Tcp::commit`]. `None` after FIN or RST.
+    pub(crate) fn lend(&mut self) -> Option<&mut [u8]> {
+        self.socket_mut().send(|room| (0, room)).ok()
+    }
+
+    /// Sends the first `n` octets of what was lent.
+    pub(crate) fn commit(&mut self, n: usize) {
+        // The same room is offered again, with what was put there.
+        let _ = self.socket_mut().send(|room| (n.min(room.len()), ()));
     }
 
     /// Sends all of `octets`, or none.

@@ -3,8 +3,12 @@
 mod as_linux;
 mod basics;
 mod closing;
+mod events;
 mod failing;
 mod groups;
 mod pair;
 mod random;
+mod sockets;
 mod two_links;
+mod urgent;
+mod wakers;
