@@ -218,7 +218,8 @@ impl Smc {
 
     /// Nothing more will be said or heard, and nothing of ours is on its way.
     pub(crate) fn is_done(&self) -> bool {
-        let ended = self.close.state() == CloseState::Closed && self.sayable() == self.said;
+        let said_all = self.sayable() == self.said && !self.say_again;
+        let ended = self.close.state() == CloseState::Closed && said_all;
         (ended || self.is_lost) && self.in_flight == 0 && self.doubt.is_none()
     }
 
