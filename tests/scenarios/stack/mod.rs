@@ -3,6 +3,7 @@
 mod as_linux;
 mod basics;
 mod closing;
+mod declines;
 mod events;
 mod failing;
 mod groups;
