@@ -1,5 +1,6 @@
 use smolsmc_wire::{AlertToken, SeqNo};
 
+use crate::urgent::{UrgentIn, UrgentOut};
 use crate::{CdcMessage, Cursor, ProducerFlags, StateFlags};
 
 /// One connection's data, as far as this side knows: how far each side has
@@ -33,9 +34,8 @@ pub struct Flow {
     blocked: bool,
     peer_blocked: bool,
     update_requested: bool,
-    /// One past the peer's urgent octet, until it has been passed.
-    urgent: Option<u64>,
-    urgent_passed: bool,
+    urgent_out: UrgentOut,
+    urgent_in: UrgentIn,
     peer_state: StateFlags,
 }
 
@@ -64,6 +64,10 @@ pub struct Heard {
     pub readable: u32,
     /// Octets of the peer's ring that became free.
     pub freed: u32,
+    /// An urgent octet came: its offset in our ring. Unless they are inline, it
+    /// may have been passed already, and must be fetched before the next message
+    /// of ours.
+    pub urgent: Option<u32>,
     /// State flags that were not set before.
     pub news: StateFlags,
     /// The message was older than one already heard, and was ignored.
@@ -114,8 +118,8 @@ impl Flow {
             blocked: false,
             peer_blocked: false,
             update_requested: false,
-            urgent: None,
-            urgent_passed: false,
+            urgent_out: UrgentOut::NONE,
+            urgent_in: UrgentIn::NONE,
             peer_state: StateFlags::empty(),
         }
     }
@@ -149,11 +153,29 @@ impl Flow {
         self.prepared += u64::from(n.min(self.room()));
     }
 
-    /// Octets that can be read.
+    /// The last octet that was prepared is urgent. P goes out with the next
+    /// message; the octet is the last one of its write, U goes with it, and
+    /// nothing is written behind it before the peer has read it
+    /// ([`Flow::is_held`]).
+    pub fn urge(&mut self) {
+        self.urgent_out.queue(self.prepared);
+    }
+
+    /// Octets that can be read, in one read or several. An urgent octet that is
+    /// out of band is none of them.
     #[inline]
     #[must_use]
     pub const fn readable(&self) -> u32 {
-        (self.produced - self.consumed) as u32
+        (self.produced - self.consumed - self.urgent_in.left_out()) as u32
+    }
+
+    /// Octets that the next read gets: it stops before an urgent octet.
+    #[inline]
+    #[must_use]
+    pub fn next_read(&self) -> u32 {
+        let most = self.urgent_in.limit(self.consumed);
+        // At most the ring.
+        (self.produced - self.consumed).min(most) as u32
     }
 
     /// Offset in our ring of the next octet to be read.
@@ -163,14 +185,44 @@ impl Flow {
         (self.consumed % self.sizes.own as u64) as u32
     }
 
-    /// `n` octets were read; at most [`Flow::readable`] count.
+    /// `n` octets were read; at most [`Flow::next_read`] count. A read up to an
+    /// urgent octet that is out of band goes past it too.
     #[inline]
     pub fn consume(&mut self, n: u32) {
-        self.consumed += u64::from(n.min(self.readable()));
-        if self.urgent.is_some_and(|end| self.consumed >= end) {
-            self.urgent = None;
-            self.urgent_passed = true;
-        }
+        self.consumed += u64::from(n.min(self.next_read()));
+        self.consumed = self.urgent_in.pass(self.consumed);
+    }
+
+    /// Whether urgent octets of the peer stay in the stream; reads stop before
+    /// them. Else they are left out of it, which is the default.
+    pub fn set_urgent_inline(&mut self, inline: bool) {
+        self.urgent_in.is_inline = inline;
+        self.consumed = self.urgent_in.pass(self.consumed);
+    }
+
+    /// Whether urgent octets of the peer stay in the stream.
+    #[must_use]
+    pub const fn is_urgent_inline(&self) -> bool {
+        self.urgent_in.is_inline
+    }
+
+    /// Offset in our ring of the peer's urgent octet, until it is passed.
+    #[must_use]
+    pub fn urgent_offset(&self) -> Option<u32> {
+        self.urgent_in.at().map(|at| (at % u64::from(self.sizes.own)) as u32)
+    }
+
+    /// Whether the peer has an urgent octet that it could not write yet.
+    #[must_use]
+    pub const fn is_urgent_expected(&self) -> bool {
+        self.urgent_in.is_expected
+    }
+
+    /// Whether the reader stands at the urgent octet: the next one to be read if
+    /// they are inline, else the one just left out.
+    #[must_use]
+    pub fn is_at_urgent(&self) -> bool {
+        self.urgent_in.is_next(self.consumed)
     }
 
     // ---- our writing ----
@@ -190,12 +242,42 @@ impl Flow {
     }
 
     /// Octets that may be written now: the lesser of what waits and what there
-    /// is space for.
+    /// is space for, up to an urgent octet, and none behind one that the peer has
+    /// not read.
     #[inline]
     #[must_use]
-    pub const fn granted(&self) -> u32 {
-        let (waiting, space) = (self.waiting(), self.space());
-        if waiting < space { waiting } else { space }
+    pub fn granted(&self) -> u32 {
+        let most = self.waiting().min(self.space());
+        u64::from(most).min(self.urgent_out.limit(self.written)) as u32
+    }
+
+    /// Whether nothing is written because the peer has not read our urgent octet
+    /// yet. Linux 6.12 as a receiver loses count if octets come behind it; as a
+    /// sender it waits for ever. There are readers that never say so: wait for
+    /// some time, and [`Flow::go_on`].
+    #[inline]
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.urgent_out.holds()
+    }
+
+    /// Waits no more for the peer to read our urgent octet.
+    pub const fn go_on(&mut self) {
+        self.urgent_out.go_on();
+    }
+
+    /// Whether an urgent octet waits to be written.
+    #[inline]
+    #[must_use]
+    pub const fn is_urged(&self) -> bool {
+        self.urgent_out.is_queued()
+    }
+
+    /// Whether the peer should hear that an urgent octet is coming.
+    #[inline]
+    #[must_use]
+    pub const fn owes_urgent(&self) -> bool {
+        self.urgent_out.owes_word()
     }
 
     /// Offsets of the next octet to be written: in the send ring, and in the
@@ -240,6 +322,7 @@ impl Flow {
     pub fn rewind(&mut self) -> SeqNo {
         self.completed = self.completed.max(self.peer_consumed);
         self.written = self.completed;
+        self.urgent_out.rewind(self.written);
         self.completed_seq
     }
 
@@ -250,8 +333,8 @@ impl Flow {
         self.seq = self.seq.add(1);
         self.told = self.consumed;
         self.update_requested = false;
-        self.urgent_passed = false;
-        let mut producer_flags = ProducerFlags::empty();
+        self.urgent_in.is_passed = false;
+        let mut producer_flags = self.urgent_out.flags(self.written);
         producer_flags.set(ProducerFlags::WRITE_BLOCKED, self.blocked);
         CdcMessage {
             seq: self.seq,
@@ -278,7 +361,7 @@ impl Flow {
         let much = unsaid >= size / 10;
         let known_free = size - (self.produced - self.told);
         self.update_requested
-            || self.urgent_passed
+            || self.urgent_in.is_passed
             || (self.peer_blocked && (much || self.produced == self.consumed))
             || (much && known_free <= size / 2)
     }
@@ -309,17 +392,24 @@ impl Flow {
         let freed =
             forward(self.peer_consumed, message.consumer, self.sizes.peer, unread, CdcViolation::ReadTooFar)?;
         self.heard = Some(message.seq);
+        let before = self.readable();
         self.produced += u64::from(readable);
         self.peer_consumed += u64::from(freed);
+        self.urgent_out.heard(self.peer_consumed);
         let flags = message.producer_flags;
         self.peer_blocked = flags.contains(ProducerFlags::WRITE_BLOCKED);
         self.update_requested |= flags.contains(ProducerFlags::CURSOR_UPDATE_REQUESTED);
-        if flags.contains(ProducerFlags::URGENT_PRESENT) && readable > 0 {
-            self.urgent = Some(self.produced);
+        let urgent = (flags.contains(ProducerFlags::URGENT_PRESENT) && readable > 0)
+            .then(|| ((self.produced - 1) % u64::from(self.sizes.own)) as u32);
+        self.urgent_in.is_expected = flags.contains(ProducerFlags::URGENT_PENDING) && urgent.is_none();
+        if urgent.is_some() {
+            self.urgent_in.arrived(self.produced);
+            self.consumed = self.urgent_in.pass(self.consumed);
         }
+        let readable = self.readable() - before;
         let news = message.state_flags.difference(self.peer_state);
         self.peer_state |= message.state_flags;
-        Ok(Heard { readable, freed, news, stale: false })
+        Ok(Heard { readable, freed, urgent, news, stale: false })
     }
 
     /// Whether the peer has said anything yet.

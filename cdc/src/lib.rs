@@ -58,6 +58,7 @@ mod cursor;
 mod flags;
 mod flow;
 mod message;
+mod urgent;
 
 pub use close::{Close, CloseEvent, CloseState};
 pub use cursor::Cursor;

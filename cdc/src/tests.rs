@@ -2,3 +2,4 @@ mod close;
 mod cursor;
 mod flow;
 mod message;
+mod urgent;

@@ -13,7 +13,7 @@ use crate::group::{Group, GroupKey, RECEIVE_BIT, Said};
 use crate::shared::{Connections, Shared};
 
 /// Completions taken from a queue at a time.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// LLC messages that wait for a place on a link at most: more than a peer can
 /// ask for without hearing answers.
@@ -23,7 +23,7 @@ impl<P: Provider> Shared<P> {
     /// Takes completions, at most as many as `poll` may; returns how many.
     pub(crate) fn completions(&mut self, connections: &mut Connections) -> usize {
         let mut taken = 0;
-        let mut batch = [Completion::EMPTY; BATCH];
+        let mut batch = core::mem::take(&mut self.batch);
         for index in 0..self.cqs.len() {
             while taken < self.config.limits.completions {
                 let Some(&(_, cq)) = self.cqs.get(index) else { break };
@@ -33,11 +33,12 @@ impl<P: Provider> Shared<P> {
                     self.completion(connections, completion);
                 }
                 taken += count;
-                if count < BATCH {
+                if count < batch.len() {
                     break;
                 }
             }
         }
+        self.batch = batch;
         taken
     }
 
@@ -78,12 +79,18 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         let Phase::Smc(smc) = &mut connection.phase else { return };
         smc.in_flight -= 1;
+        let mut has_room = false;
         if let (WcStatus::Success, Some(mark)) = (completion.status, mark) {
             let room = smc.flow.room();
             smc.flow.complete(mark);
-            self.readiness_changed |= smc.flow.room() > room;
+            has_room = smc.flow.room() > room;
         }
-        if smc.is_done() {
+        let is_done = smc.is_done();
+        if has_room {
+            self.readiness_changed = true;
+            self.notice(handle, connection);
+        }
+        if is_done {
             self.touch(handle, connection);
         } else {
             self.queue(handle, connection);
@@ -186,6 +193,7 @@ impl<P: Provider> Shared<P> {
             group.ledger.renumber(planned, number);
             group.links_made = group.links_made.max(number.0);
         }
+        self.tell_link_up(key, number);
         self.woken.append(&mut self.waiting_for_group);
         self.offer_further_link(key, place);
     }

@@ -138,12 +138,16 @@ impl PortConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timers {
-    /// For the TCP handshake, and for TCP to acknowledge anything.
+    /// For the TCP handshake, and for TCP to acknowledge anything; for the
+    /// latter at least 130 s, since a reader may sleep.
     pub tcp: Duration,
     /// For each CLC message.
     pub clc: Duration,
     /// A client with two links negotiated waits so long for ADD LINK.
     pub add_link: Duration,
+    /// What is sent behind an urgent octet waits so long for the peer to read
+    /// that. Linux waits for ever, and there are Linux readers that never say.
+    pub urgent: Duration,
     /// For a peer to answer our C or A; Linux waits for ever.
     pub close: Duration,
     /// An idle group we serve lives so long.
@@ -163,6 +167,7 @@ impl Timers {
         tcp: Duration::from_secs(20),
         clc: Duration::from_secs(6),
         add_link: Duration::from_secs(3),
+        urgent: Duration::from_secs(10),
         close: Duration::from_secs(60),
         idle_server: Duration::from_secs(600),
         idle_client: Duration::from_secs(610),
@@ -179,6 +184,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections in their TCP or CLC handshake that peers began.
     pub handshakes: usize,
+    /// Of those, with the same source address.
+    pub handshakes_per_source: usize,
     /// Listeners.
     pub listeners: usize,
     /// Link groups.
@@ -197,6 +204,8 @@ pub struct Limits {
     pub frames: usize,
     /// Completions taken in one `poll`.
     pub completions: usize,
+    /// [Events](crate::Event) that wait to be fetched; those beyond are counted.
+    pub events: usize,
 }
 
 impl Limits {
@@ -204,6 +213,7 @@ impl Limits {
     pub const USUAL: Self = Self {
         connections: 4096,
         handshakes: 256,
+        handshakes_per_source: 128,
         listeners: 64,
         groups: 64,
         group_octets: 256 << 20,
@@ -213,6 +223,7 @@ impl Limits {
         write_turn: 64 * 1024,
         frames: 256,
         completions: 256,
+        events: 256,
     };
 
     /// What every round of `poll` and every link needs at least one of.

@@ -11,12 +11,15 @@ use smolsmc_wire::{AlertToken, Instant, Mac, Rkey, SeqNo};
 
 use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
+use crate::event::Told;
 use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
+use crate::socket::Readiness;
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
+use crate::wakers::Wakers;
 
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
@@ -40,11 +43,15 @@ pub(crate) struct Connection {
     pub(crate) may_cross: bool,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
+    pub(crate) wakers: Wakers,
+    /// Events of its end.
+    pub(crate) told: Told,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }
 
 /// What a connection is, from the SYN on.
+#[expect(clippy::large_enum_variant, reason = "SMC-R is what they become; a box is a miss on the hot path")]
 pub(crate) enum Phase {
     /// The TCP handshake.
     Opening,
@@ -155,6 +162,10 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    /// The peer's urgent octet, to be fetched.
+    pub(crate) urgent: Option<u8>,
+    /// So long nothing is written behind our urgent octet.
+    pub(crate) held_until: Option<Instant>,
     /// State flags in our last message.
     pub(crate) said: StateFlags,
     /// Messages of ours that are not acknowledged.
@@ -206,12 +217,14 @@ impl Smc {
         self.say_again
             || self.may_grant() > 0
             || self.sayable() != self.said
+            || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())
     }
 
     /// Nothing more will be said or heard, and nothing of ours is on its way.
     pub(crate) fn is_done(&self) -> bool {
-        let ended = self.close.state() == CloseState::Closed && self.sayable() == self.said;
+        let said_all = self.sayable() == self.said && !self.say_again;
+        let ended = self.close.state() == CloseState::Closed && said_all;
         (ended || self.is_lost) && self.in_flight == 0 && self.doubt.is_none()
     }
 
@@ -234,6 +247,46 @@ impl Connection {
                 | Rendezvous::AddLink(half),
             ) => Some((half.group, half.link)),
             _ => None,
+        }
+    }
+
+    /// Whether its octets may yet go over SMC-R.
+    pub(crate) const fn may_become_quiet(&self) -> bool {
+        !matches!(self.phase, Phase::Tcp(_))
+    }
+
+    /// Whether octets go over SMC-R for good: once the peer has said something
+    /// there, it cannot decline any more.
+    pub(crate) const fn needs_no_buffers(&self) -> bool {
+        matches!(&self.phase, Phase::Smc(smc) if smc.flow.has_heard())
+    }
+
+    /// What can be done with it now.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match &self.phase {
+            Phase::Opening | Phase::Rendezvous(_) => Readiness::default(),
+            Phase::Over(_) => {
+                Readiness { readable: true, writable: true, failed: true, ..Readiness::default() }
+            }
+            Phase::Smc(smc) => Readiness {
+                is_open: true,
+                urgent: smc.urgent.is_some(),
+                readable: smc.flow.readable() > 0
+                    || smc.flow.peer_state().ends_stream()
+                    || smc.error.is_some(),
+                writable: smc.flow.room() > 0 || smc.send_error().is_some(),
+                failed: smc.error.is_some(),
+            },
+            Phase::Tcp(_) => {
+                let tcp = &self.tcp;
+                Readiness {
+                    is_open: true,
+                    urgent: false,
+                    readable: !self.may_cross && (tcp.readable() > 0 || tcp.is_at_end()),
+                    writable: tcp.room() > 0 || !tcp.may_send(),
+                    failed: tcp.is_reset(),
+                }
+            }
         }
     }
 

@@ -88,6 +88,11 @@ pub enum ConnectError {
 #[error("no such socket")]
 pub struct NoSuchSocket;
 
+/// The handle's listener is gone, or never was: our caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such listener")]
+pub struct NoSuchListener;
+
 /// Why a connection ended otherwise than by both sides closing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -163,6 +168,10 @@ pub enum SendError {
     /// The peer has closed: nobody would read it.
     #[error("the peer has closed")]
     PeerClosed,
+    /// TCP carries the connection, and has no urgent octets here: smoltcp knows
+    /// none.
+    #[error("TCP carries no urgent octets here")]
+    NoUrgent,
     /// The connection is over.
     #[error("{0}")]
     Over(ConnectionError),

@@ -1,13 +1,13 @@
 //! What becomes of connections when their link goes: with another link they go
 //! over it and lose nothing, without one they end (RFC 7609 §4.6).
 
-use smolsmc_clc::Diagnosis;
 use smolsmc_llc::{DeleteReason, DownReason};
 use smolsmc_verbs::{Provider, WcStatus};
 use smolsmc_wire::LinkNumber;
 
 use crate::connection::{Connection, Phase, Smc};
 use crate::error::ConnectionError;
+use crate::event::Event;
 use crate::group::{Group, GroupKey};
 use crate::handle::SocketHandle;
 use crate::shared::{Connections, Shared};
@@ -18,11 +18,13 @@ impl<P: Provider> Shared<P> {
     /// anything is written there: then it takes nothing late from the old one.
     pub(crate) fn link_down(&mut self, key: GroupKey, place: usize, why: ConnectionError) {
         let Some(group) = self.groups.get_mut(key) else { return };
+        let group_number = group.number;
         let Some(link) = group.link_mut(place) else { return };
         if core::mem::replace(&mut link.is_down, true) {
             return;
         }
         let number = link.number();
+        self.events.tell(Event::LinkDown { group: group_number, link: number, why });
         link.failed.get_or_insert(WcStatus::Flushed);
         if let Some(llc) = &mut link.llc {
             llc.end();
@@ -71,7 +73,8 @@ impl<P: Provider> Shared<P> {
                     self.group_ended(handle, connection, why);
                 }
             }
-            _ => self.decline_for(handle, connection, Diagnosis::NO_ACTIVE_LINK),
+            // Still in its handshake: it gives up, and stays with TCP.
+            _ => self.group_ended(handle, connection, why),
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Group {
     pub(crate) links: [Option<Link>; MAX_LINKS],
     /// Links made so far: numbers are not used again.
     pub(crate) links_made: u8,
+    /// Its first link was confirmed.
+    pub(crate) was_up: bool,
     /// The link whose ADD LINK is out.
     pub(crate) offered: Option<usize>,
     /// Connections that hold a part of it.

@@ -21,7 +21,7 @@
 //! ([`Stack::arm`]) and sleeps until a frame, a notification, or
 //! [`Stack::poll_at`].
 //!
-//! What is not here yet: urgent octets, VLANs.
+//! What is not here yet: VLANs.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,6 +36,7 @@ mod demux;
 mod draws;
 mod ending;
 mod error;
+mod event;
 mod failover;
 mod further_link;
 mod group;
@@ -44,6 +45,7 @@ mod held;
 mod listener;
 mod options;
 mod port;
+mod quiet;
 mod rendezvous;
 mod shared;
 mod socket;
@@ -52,16 +54,20 @@ mod summary;
 mod tcp;
 mod transmit;
 mod transport;
+mod wakers;
 
 pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
 pub use error::{
-    ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
+    ConfigError, ConnectError, ConnectionError, ListenError, NoSuchListener, NoSuchSocket, RecvError,
+    SendError,
 };
+pub use event::Event;
 pub use handle::{ListenerHandle, SocketHandle};
 pub use held::Held;
 pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
-pub use socket::{Readiness, Socket};
+pub use smolsmc_verbs::RemoteSpan;
+pub use socket::{ReadableSpan, Readiness, Socket};
 pub use stack::{PollOutcome, Stack, Wakeup};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

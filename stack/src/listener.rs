@@ -1,5 +1,6 @@
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
+use core::task::Waker;
 
 use crate::handle::SocketHandle;
 use crate::options::ListenOptions;
@@ -13,6 +14,8 @@ pub(crate) struct Listener {
     pub(crate) opening: usize,
     /// Ready to be accepted, the oldest first.
     pub(crate) ready: VecDeque<SocketHandle>,
+    /// Who waits for one.
+    pub(crate) waker: Option<Waker>,
 }
 
 impl Listener {

@@ -13,6 +13,10 @@ pub struct SocketOptions {
     pub rmb_size: Option<RmbeSize>,
     /// Size of its send ring; `None` for the stack's.
     pub send_size: Option<RmbeSize>,
+    /// Urgent octets of the peer stay in the stream, and reads stop before them.
+    /// Else [`Socket::recv_urgent`](crate::Socket::recv_urgent) fetches them, and
+    /// the stream is without.
+    pub urgent_inline: bool,
 }
 
 /// What a listener wants.
@@ -29,7 +33,13 @@ pub struct ListenOptions {
 impl ListenOptions {
     /// Sockets without special wishes, 128 of them waiting.
     pub const USUAL: Self = Self {
-        socket: SocketOptions { plain_tcp: false, strict: false, rmb_size: None, send_size: None },
+        socket: SocketOptions {
+            plain_tcp: false,
+            strict: false,
+            rmb_size: None,
+            send_size: None,
+            urgent_inline: false,
+        },
         backlog: 128,
     };
 }

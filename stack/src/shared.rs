@@ -3,13 +3,14 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::Offer;
 use smolsmc_llc as llc;
 use smolsmc_rmb::RingKind;
-use smolsmc_verbs::{CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
+use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
 use crate::config::Config;
@@ -17,6 +18,7 @@ use crate::connection::{Connection, Half, Part, Phase};
 use crate::deadlines::{Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::ConnectionError;
+use crate::event::{Event, Events};
 use crate::group::{Group, GroupKey, Place, choose_gid};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
@@ -57,17 +59,36 @@ pub(crate) struct Shared<P> {
     pub(crate) downed: VecDeque<(GroupKey, usize, ConnectionError)>,
     /// Groups that have just ended, and why: their connections are to hear it.
     pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
-    /// Passive connections in their handshake.
+    /// Passive connections in their handshake, and how many from where.
     pub(crate) handshakes: usize,
+    pub(crate) handshakes_from: BTreeMap<IpAddr, usize>,
+    /// Where completions are polled into.
+    pub(crate) batch: Vec<Completion>,
     /// Room for the longest LLC message.
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,
+    pub(crate) events: Events,
+    /// Connections that somebody waits for, and something happened to.
+    pub(crate) noticed: VecDeque<SocketHandle>,
+    /// Listeners that somebody waits for, and that have a connection.
+    pub(crate) knocked: VecDeque<ListenerHandle>,
 }
 
 impl<P: Provider> Shared<P> {
     pub(crate) fn offer(&self) -> Offer<'_> {
         let Config { eids, max_conns, max_links, host_name, .. } = &self.config;
         Offer { eids, max_conns: *max_conns, max_links: *max_links, host_name: *host_name }
+    }
+
+    /// A connection that came in has left its handshake.
+    pub(crate) fn handshake_over(&mut self, from: IpAddr) {
+        self.handshakes -= 1;
+        if let Some(count) = self.handshakes_from.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
+                self.handshakes_from.remove(&from);
+            }
+        }
     }
 
     /// Puts a connection among those to be served.
@@ -212,6 +233,7 @@ impl<P: Provider> Shared<P> {
         // A queue pair that has failed acknowledges nothing.
         let answers = group.links.iter().flatten().any(|link| link.failed.is_none());
         group.lingers_until = Some(if answers { until } else { self.now });
+        self.events.tell(Event::GroupDown { group: group.number, why });
         self.ended.push_back((key, why));
         self.set_group_deadline(key);
     }
@@ -260,10 +282,14 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         match &mut connection.phase {
             Phase::Smc(smc) if smc.group == key => {
-                if smc.hear(message) {
+                // At the first word TCP can give its buffers back.
+                let is_first = !smc.flow.has_heard();
+                let (news, is_done) = (smc.hear(&self.provider, message), smc.is_done());
+                if news {
                     self.readiness_changed = true;
+                    self.notice(handle, connection);
                 }
-                if smc.is_done() {
+                if is_first || is_done {
                     self.touch(handle, connection);
                 }
                 self.queue(handle, connection);

@@ -7,16 +7,18 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 use smolsmc_llc::{self as llc, MAX_LINKS, Role};
-use smolsmc_verbs::{ArmFor, CompletionVector, FrameEngine, Provider};
+use smolsmc_verbs::{ArmFor, Completion, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
 
+use crate::completions::BATCH;
 use crate::config::Config;
 use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::{ConfigError, ConnectError, ConnectionError, ListenError, NoSuchSocket};
+use crate::event::{Events, Told};
 use crate::group::{Group, GroupKey};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
@@ -25,6 +27,7 @@ use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::tcp::Tcp;
+use crate::wakers::Wakers;
 
 /// One host's SMC-R: ports, link groups, connections, and the provider they
 /// run on. It does nothing by itself: call [`Stack::poll`].
@@ -77,13 +80,14 @@ impl<P: Provider> Stack<P> {
                 let limits = &config.limits;
                 let per_link = limits.receives + limits.messages * COMPLETIONS_PER_LINK;
                 let groups = u32::try_from(limits.groups).unwrap_or(u32::MAX);
-                let entries = per_link.saturating_mul(groups).min(most);
+                let entries = per_link.saturating_mul(groups).clamp(1, most);
                 cqs.push((device, provider.create_cq(device, entries, CompletionVector::default())?));
             }
         }
         let ports: Vec<Port> =
             config.ports.iter().map(|port| Port::new(port, draws.tcp_seed(), now)).collect();
         let mac = config.ports.first().map_or(Mac::default(), |port| port.mac);
+        let events = Events::new(config.limits.events);
         let shared = Shared {
             peer_id: PeerId { instance: draws.instance(), mac },
             config,
@@ -109,8 +113,13 @@ impl<P: Provider> Stack<P> {
             downed: VecDeque::new(),
             ended: VecDeque::new(),
             handshakes: 0,
+            handshakes_from: BTreeMap::new(),
+            batch: vec![Completion::EMPTY; BATCH],
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
+            events,
+            noticed: VecDeque::new(),
+            knocked: VecDeque::new(),
         };
         Ok(Self { connections: Connections::with_key(), shared, nobody: SocketSet::new(Vec::new()) })
     }
@@ -136,6 +145,7 @@ impl<P: Provider> Stack<P> {
         // What failed at once has completed already, and no frame will tell.
         completions += self.shared.completions(&mut self.connections);
         self.settle();
+        self.wake();
         PollOutcome {
             progressed: frames_in + completions + said + frames_out > 0,
             readiness_changed: self.shared.readiness_changed,
@@ -150,6 +160,8 @@ impl<P: Provider> Stack<P> {
             || !shared.ended.is_empty()
             || !shared.downed.is_empty()
             || !shared.woken.is_empty()
+            || !shared.noticed.is_empty()
+            || !shared.knocked.is_empty()
         {
             return Wakeup::Now;
         }
@@ -199,7 +211,13 @@ impl<P: Provider> Stack<P> {
         if shared.listeners.len() >= shared.config.limits.listeners {
             return Err(ListenError::Exhausted);
         }
-        Ok(shared.listeners.insert(Listener { local, options, opening: 0, ready: VecDeque::new() }))
+        Ok(shared.listeners.insert(Listener {
+            local,
+            options,
+            opening: 0,
+            ready: VecDeque::new(),
+            waker: None,
+        }))
     }
 
     /// The next connection whose handshake is done, be it SMC-R or TCP.
@@ -264,7 +282,7 @@ impl<P: Provider> Stack<P> {
     /// [`NoSuchSocket`] for a handle whose socket was closed.
     pub fn socket(&mut self, handle: SocketHandle) -> Result<Socket<'_, P>, NoSuchSocket> {
         let connection = self.connections.get_mut(handle).filter(|connection| !connection.is_released);
-        Ok(Socket { handle, connection: connection.ok_or(NoSuchSocket)?, shared: &mut self.shared })
+        Ok(Socket::new(handle, connection.ok_or(NoSuchSocket)?, &mut self.shared))
     }
 
     /// Says good-bye to all peers: every link group is deleted in order, and its
@@ -381,8 +399,12 @@ impl<P: Provider> Stack<P> {
             let Some(connection) = connections.get_mut(handle) else { continue };
             connection.is_dirty = false;
             shared.advance(handle, connection);
+            shared.end_hold(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
+            if connection.needs_no_buffers() {
+                connection.tcp.become_quiet();
+            }
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
@@ -393,6 +415,7 @@ impl<P: Provider> Stack<P> {
             if more {
                 shared.touch(handle, connection);
             }
+            shared.notice(handle, connection);
             shared.set_connection_deadline(handle, connection);
         }
         !self.shared.dirty.is_empty()
@@ -432,12 +455,14 @@ impl<P: Provider> Shared<P> {
             deadline: Deadline::default(),
             may_cross: false,
             is_dirty: false,
+            wakers: Wakers::default(),
+            told: Told::default(),
             is_released: false,
         }
     }
 
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
-        let with_option = connection.puts_option();
+        connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
         if connection.tcp.would_forget(now) {
             return false;
@@ -446,19 +471,22 @@ impl<P: Provider> Shared<P> {
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
             return false;
         };
-        connection.tcp.be_patient();
-        port.tcp_out(now, device, &mut connection.tcp.set, with_option, most)
+        port.tcp_out(now, device, connection, most)
     }
 
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
         let port = port.filter(|_| !connection.tcp.would_forget(now));
-        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp.set));
+        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);
-        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).min();
+        let held = match &connection.phase {
+            Phase::Smc(smc) => smc.held_until,
+            _ => None,
+        };
+        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).chain(held).min();
         self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
     }
 

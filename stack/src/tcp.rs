@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use smolsmc_wire::{Duration, Instant};
+
+use crate::quiet::Quiet;
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
@@ -13,9 +15,13 @@ use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 /// Within this, smoltcp does not end TIME-WAIT, and has sent its last ACK.
 const TIME_WAIT_SAFE: Duration = Duration::from_secs(5);
 
+/// smoltcp 0.14 probes a window that is shut at most 60 s apart.
+const TWO_PROBES: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(130);
+
 pub(crate) struct Tcp {
     pub(crate) set: SocketSet<'static>,
     handle: SocketHandle,
+    /// How long an acknowledgement may stay out.
     timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
@@ -24,6 +30,17 @@ pub(crate) struct Tcp {
     time_wait_since: Option<Instant>,
     /// What is still to be sent need not be.
     is_forgotten: bool,
+    /// What was last sent: the number after it, and the one acknowledged.
+    pub(crate) seen: Option<Seen>,
+    /// The connection goes over SMC-R: the socket is empty, and this is left.
+    pub(crate) quiet: Option<Quiet>,
+}
+
+/// Numbers of the last segment that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) next: u32,
+    pub(crate) expected: u32,
 }
 
 impl Tcp {
@@ -32,9 +49,10 @@ impl Tcp {
         // CLC is question and answer: neither side may wait for more to say.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
+        let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
+        socket.set_timeout(Some(timeout));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
         Self {
             set,
             handle,
@@ -43,6 +61,8 @@ impl Tcp {
             heard_fin: false,
             time_wait_since: None,
             is_forgotten: false,
+            seen: None,
+            quiet: None,
         }
     }
 
@@ -52,6 +72,20 @@ impl Tcp {
 
     pub(crate) fn socket_mut(&mut self) -> &mut Socket<'static> {
         self.set.get_mut(self.handle)
+    }
+
+    /// Lets the buffers go if nothing is in them, and nothing unacknowledged:
+    /// from now on octets go another way.
+    pub(crate) fn become_quiet(&mut self) {
+        let socket = self.socket();
+        let idle = self.quiet.is_none()
+            && socket.state() == State::Established
+            && socket.send_queue() == 0
+            && socket.recv_queue() == 0;
+        if let Some(seen) = self.seen.filter(|_| idle) {
+            *self.socket_mut() = Socket::new(SocketBuffer::new(Vec::new()), SocketBuffer::new(Vec::new()));
+            self.quiet = Some(Quiet::new(seen.next, seen.expected));
+        }
     }
 
     pub(crate) fn connect(&mut self, context: &mut Context, local: SocketAddr, remote: SocketAddr) -> bool {
@@ -72,16 +106,32 @@ impl Tcp {
         !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
     }
 
+    /// To be called before it is polled. smoltcp 0.14 gives up on whoever was
+    /// silent for the timeout, even if nothing is waited for: it may have one
+    /// only in the handshake and while octets are unacknowledged; and then one
+    /// in which a window that is shut was probed more than once.
+    pub(crate) fn mind_timeout(&mut self) {
+        let timeout = match self.socket().send_queue() {
+            _ if !self.is_established() => Some(self.timeout),
+            0 => None,
+            _ => Some(self.timeout.max(TWO_PROBES)),
+        };
+        self.socket_mut().set_timeout(timeout);
+    }
+
     /// Nothing will be sent or received any more; TIME-WAIT has nothing to say
     /// either.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.state(), State::Closed | State::TimeWait)
+        match &self.quiet {
+            Some(quiet) => quiet.is_over(),
+            None => matches!(self.state(), State::Closed | State::TimeWait),
+        }
     }
 
     /// The peer has sent FIN, or everything is over: no more octets than those
     /// that can be read.
     pub(crate) fn is_at_end(&self) -> bool {
-        !self.socket().may_recv()
+        self.quiet.map_or(!self.socket().may_recv(), |quiet| quiet.is_at_end())
     }
 
     pub(crate) fn may_send(&self) -> bool {
@@ -109,20 +159,26 @@ impl Tcp {
         let _ = self.socket_mut().recv(|octets| (len.min(octets.len()), ()));
     }
 
+    /// What can be read, as far as it lies in one piece.
+    pub(crate) fn readable_piece(&mut self) -> &[u8] {
+        self.socket_mut().peek(usize::MAX).unwrap_or_default()
+    }
+
+    /// Room in the send buffer, as far as it lies in one piece; nothing is sent
+    /// before [`Tcp::commit`]. `None` after FIN or RST.
+    pub(crate) fn lend(&mut self) -> Option<&mut [u8]> {
+        self.socket_mut().send(|room| (0, room)).ok()
+    }
+
+    /// Sends the first `n` octets of what was lent.
+    pub(crate) fn commit(&mut self, n: usize) {
+        // The same room is offered again, with what was put there.
+        let _ = self.socket_mut().send(|room| (n.min(room.len()), ()));
+    }
+
     /// Sends all of `octets`, or none.
     pub(crate) fn send_whole(&mut self, octets: &[u8]) -> bool {
         self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())
-    }
-
-    /// Lets smoltcp's timeout run while an answer is owed, and only then: it
-    /// counts from the last segment that came in, and would end a connection
-    /// that is merely idle. A FIN without octets has no other deadline than its
-    /// connection's.
-    pub(crate) fn be_patient(&mut self) {
-        let socket = self.set.get_mut::<Socket<'_>>(self.handle);
-        let opening = matches!(socket.state(), State::SynSent | State::SynReceived);
-        let timeout = (opening || socket.send_queue() > 0).then_some(self.timeout);
-        socket.set_timeout(timeout);
     }
 
     /// Something has come in. In `Closed` it would be too late to tell an
@@ -150,18 +206,26 @@ impl Tcp {
 
     /// Whether smoltcp has nothing to send any more: a RST leaves late.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.is_forgotten || self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
+        self.is_forgotten
+            || match &self.quiet {
+                Some(quiet) => quiet.is_silent(),
+                None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
+            }
     }
 
     pub(crate) fn close(&mut self) {
         self.closed_here = true;
-        self.socket_mut().close();
+        match &mut self.quiet {
+            Some(quiet) => quiet.close(),
+            None => self.socket_mut().close(),
+        }
     }
 
     /// Aborts; what has been aborted before, and still waits for the address of
     /// its neighbour, is forgotten.
     pub(crate) fn abort_or_forget(&mut self) {
-        if self.state() == State::Closed {
+        let aborted = self.quiet.map_or(self.state() == State::Closed, |quiet| quiet.is_over());
+        if aborted {
             self.is_forgotten = true;
         } else {
             self.abort();
@@ -170,6 +234,9 @@ impl Tcp {
 
     pub(crate) fn abort(&mut self) {
         self.closed_here = true;
-        self.socket_mut().abort();
+        match &mut self.quiet {
+            Some(quiet) => quiet.abort(),
+            None => self.socket_mut().abort(),
+        }
     }
 }

@@ -57,9 +57,15 @@ impl<P: Provider> Shared<P> {
         if is_over || smc.link != place || !smc.has_something_to_say() {
             return Some((handle, false));
         }
-        let turn = self.config.limits.write_turn;
+        let (turn, held) = (self.config.limits.write_turn, smc.flow.is_held());
         match smc.say(&mut self.provider, link, handle, turn) {
-            Ok(()) => Some((handle, smc.has_something_to_say())),
+            Ok(()) => {
+                let (more, holds) = (smc.has_something_to_say(), !held && smc.flow.is_held());
+                if holds && let Some(connection) = connections.get_mut(handle) {
+                    self.hold(handle, connection);
+                }
+                Some((handle, more))
+            }
             Err(error) => {
                 self.end_group(key, ConnectionError::Exhausted(error));
                 Some((handle, false))

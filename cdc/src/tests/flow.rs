@@ -188,20 +188,6 @@ fn an_update_that_is_asked_for_is_owed_once_something_was_read() {
 }
 
 #[test]
-fn the_urgent_octet_passed_is_told_at_once() {
-    let (mut writer, mut reader) = pair(100, 0);
-    writer.prepare(3);
-    writer.write(3);
-    let mut message = quiet(&mut writer);
-    message.producer_flags |= ProducerFlags::URGENT_PRESENT;
-    reader.hear(&message).unwrap();
-    reader.consume(2);
-    assert!(!reader.owes_update());
-    reader.consume(1);
-    assert!(reader.owes_update());
-}
-
-#[test]
 fn rules_a_peer_can_break() {
     let message = |producer, consumer| CdcMessage {
         seq: SeqNo(1),

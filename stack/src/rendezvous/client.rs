@@ -112,6 +112,7 @@ impl<P: Provider> Shared<P> {
                 ledger: Ledger::default(),
                 links: [Some(link), None, None],
                 links_made: 1,
+                was_up: false,
                 offered: None,
                 connections: 0,
                 idle_since: None,

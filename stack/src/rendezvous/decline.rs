@@ -7,6 +7,7 @@ use smolsmc_verbs::Provider;
 use super::{Next, Step, read_message, say, take_half};
 use crate::connection::{Connection, Phase, Rendezvous};
 use crate::error::ConnectionError;
+use crate::event::Event;
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::transport::Fallback;
@@ -58,7 +59,7 @@ impl<P: Provider> Shared<P> {
     /// late, if what we last said on the link never reached it (seen from Linux
     /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
     /// what was sent in the meantime; unless some of that has been acknowledged.
-    pub(super) fn late_word(&mut self, connection: &mut Connection) -> Step {
+    pub(super) fn late_word(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
         let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
         let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
         let (key, first_contact) = (smc.group, smc.transport.is_first_contact());
@@ -75,6 +76,7 @@ impl<P: Provider> Shared<P> {
         let part = smc.part();
         connection.phase = Phase::Tcp(fallback);
         connection.phase_until = None;
+        self.events.tell(Event::FellBack { socket: handle, fallback });
         if !ended_here.is_empty() {
             connection.tcp.close();
         }

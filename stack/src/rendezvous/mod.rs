@@ -86,7 +86,7 @@ impl<P: Provider> Shared<P> {
                 Phase::Opening => self.opening_step(handle, connection),
                 Phase::Rendezvous(_) => self.rendezvous_step(handle, connection),
                 Phase::Smc(smc) if !smc.flow.has_heard() && connection.tcp.readable() > 0 => {
-                    self.late_word(connection)
+                    self.late_word(handle, connection)
                 }
                 Phase::Smc(smc) if smc.doubt.is_some() => self.doubt_step(connection),
                 Phase::Tcp(_) if connection.may_cross => self.crossing_step(connection),
@@ -305,6 +305,8 @@ impl<P: Provider> Shared<P> {
             first_contact: half.first_contact,
         };
         let sizes = RingSizes { own: half.rmb.size.octets(), peer: peer.size, send: half.send.size.octets() };
+        let mut flow = Flow::new(sizes);
+        flow.set_urgent_inline(connection.options.urgent_inline);
         let mut smc = Smc {
             group: half.group,
             link: half.link,
@@ -316,8 +318,10 @@ impl<P: Provider> Shared<P> {
             send: half.send,
             token: half.token,
             peer,
-            flow: Flow::new(sizes),
+            flow,
             close: Close::default(),
+            urgent: None,
+            held_until: None,
             said: StateFlags::empty(),
             in_flight: 0,
             is_queued: false,
@@ -327,7 +331,7 @@ impl<P: Provider> Shared<P> {
             misbehaved: None,
         };
         if let Some(early) = half.early {
-            smc.hear(&early);
+            smc.hear(&self.provider, &early);
         }
         connection.phase = Phase::Smc(smc);
         self.left_handshake(handle, connection, true);
@@ -362,16 +366,19 @@ impl<P: Provider> Shared<P> {
         connection.phase_until = None;
         self.readiness_changed = true;
         if connection.role == Role::Client {
-            return;
+            return self.tell_open(handle, connection);
         }
-        self.handshakes -= 1;
+        self.handshake_over(connection.tuple.remote.ip());
         let listener = connection.listener.and_then(|listener| self.listeners.get_mut(listener));
         match listener {
             Some(listener) => {
                 listener.opening -= 1;
                 if well {
                     listener.ready.push_back(handle);
-                    return;
+                    if let Some(listener) = connection.listener {
+                        self.notice_listener(listener);
+                    }
+                    return self.tell_open(handle, connection);
                 }
             }
             // The listener has gone in the meantime: nobody will ever accept it.
@@ -431,9 +438,12 @@ fn say(connection: &mut Connection, message: &Message) -> Result<(), ConnectionE
 
 impl Smc {
     /// Takes a message of the peer; whether there is news for the application.
-    pub(crate) fn hear(&mut self, message: &smolsmc_cdc::CdcMessage) -> bool {
+    pub(crate) fn hear<P: Provider>(&mut self, provider: &P, message: &smolsmc_cdc::CdcMessage) -> bool {
         match self.flow.hear(message) {
             Ok(heard) => {
+                if let Some(offset) = heard.urgent.filter(|_| !self.flow.is_urgent_inline()) {
+                    self.urgent = self.octet_at(provider, offset);
+                }
                 for (flag, event) in [
                     (StateFlags::SENDING_DONE, CloseEvent::HeardDone),
                     (StateFlags::CLOSED, CloseEvent::HeardClosed),
@@ -447,7 +457,7 @@ impl Smc {
                 {
                     self.error.get_or_insert(ConnectionError::PeerAborted);
                 }
-                heard.readable > 0 || heard.freed > 0 || !heard.news.is_empty()
+                heard.readable > 0 || heard.freed > 0 || heard.urgent.is_some() || !heard.news.is_empty()
             }
             Err(violation) => {
                 // The peer's next messages make no more sense than this one.

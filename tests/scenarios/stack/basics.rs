@@ -5,7 +5,7 @@ use smolsmc_clc::Diagnosis;
 use smolsmc_decode::Kind;
 use smolsmc_wire::Duration;
 
-use super::pair::{CLIENT, Pair, SERVER};
+use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
 
 fn smc(role: Role, group: u32, first_contact: bool) -> Transport {
     Transport::SmcR { release: 1, role, group: GroupNumber(group), link: LinkNumber(1), first_contact }
@@ -46,6 +46,20 @@ fn a_syn_ack_goes_as_soon_as_the_neighbour_is_known() {
     pair.connect();
     let took = pair.lan.now().since(start);
     assert!(took < Duration::from_millis(100), "{} us", took.micros());
+}
+
+/// An idle connection kept 128 KiB, since nothing touched it after the first
+/// octets.
+#[test]
+fn tcp_buffers_go_when_octets_go_another_way() {
+    let mut pair = Pair::new(10);
+    let (client, server) = pair.connect();
+    pair.transfer((CLIENT, client), (SERVER, server), 10);
+    pair.transfer((SERVER, server), (CLIENT, client), 10);
+    pair.lan.run_for(Duration::from_millis(10));
+    for (host, socket) in [(CLIENT, client), (SERVER, server)] {
+        assert!(!pair.lan.stack(host).socket(socket).unwrap().has_tcp_buffers(), "host {host}");
+    }
 }
 
 #[test]
@@ -95,6 +109,50 @@ fn a_socket_can_stay_with_tcp() {
     assert_eq!(pair.transport(SERVER, server), tcp(Some(Diagnosis::PEER_NO_SMC), None));
     assert_eq!(pair.said(Kind::TcpOption).len(), 0);
     pair.transfer((CLIENT, client), (SERVER, server), 10_000);
+}
+
+/// It was reset by whichever side moved first after 20 s of silence.
+#[test]
+fn a_silent_connection_lives_on() {
+    for plain_tcp in [true, false] {
+        let mut pair = Pair::new(10);
+        let mut options = SocketOptions::default();
+        options.plain_tcp = plain_tcp;
+        let (client, server) = pair.connect_with(options);
+        for _ in 0..3 {
+            pair.lan.run_for(Duration::from_secs(300));
+            pair.transfer((CLIENT, client), (SERVER, server), 50_000);
+            pair.lan.run_for(Duration::from_secs(300));
+            pair.transfer((SERVER, server), (CLIENT, client), 50_000);
+        }
+        let log = pair.lan.log.as_ref().unwrap();
+        let is_reset = |frame: &[u8]| frame[12..14] == [8, 0] && frame[23] == 6 && frame[47] & 4 != 0;
+        assert!(!log.iter().any(|(_, frame)| is_reset(frame)));
+    }
+}
+
+/// Probes of a shut window came less often than the timeout allowed.
+#[test]
+fn a_reader_may_sleep() {
+    for plain_tcp in [true, false] {
+        let mut pair = Pair::new(15);
+        let mut options = SocketOptions::default();
+        options.plain_tcp = plain_tcp;
+        let (client, server) = pair.connect_with(options);
+        let mut sent = 0;
+        for _ in 0..60 {
+            sent += send_some(&mut pair.lan, (CLIENT, client), 7, sent, 1 << 20);
+            pair.lan.run_for(Duration::from_secs(10));
+        }
+        assert!(sent < 1 << 20, "the window is shut");
+        let mut received = 0;
+        pair.lan.until(Duration::from_secs(30), "the octets", |lan| {
+            while let Some(more) = recv_some(lan, (SERVER, server), 7, received) {
+                received += more;
+            }
+            received == sent
+        });
+    }
 }
 
 #[test]

@@ -19,9 +19,14 @@ pub struct Lan {
     numbers: u64,
     random: Random,
     trace: DefaultHasher,
+    /// Changes frames on their way, by the host that sent them.
+    pub meddler: Option<Meddler>,
     /// Every frame that was sent, and when, if it is kept.
     pub log: Option<Vec<(Instant, Vec<u8>)>>,
 }
+
+/// Sees every frame that is sent, with its host, and may change it.
+pub type Meddler = Box<dyn FnMut(usize, &mut Vec<u8>)>;
 
 struct Host {
     stack: Stack<SoftNic>,
@@ -32,6 +37,8 @@ struct Host {
     cables: Vec<Cable>,
     /// Its RoCE frames are lost.
     without_roce: bool,
+    /// By port: RoCE frames sent, and after how many the path is dead.
+    roce_sent: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +108,7 @@ impl Lan {
             macs: config.ports.iter().map(|port| port.mac).collect(),
             devices: config.ports.iter().map(|_| Queues::default()).collect(),
             cables: config.ports.iter().map(|_| Cable::default()).collect(),
+            roce_sent: config.ports.iter().map(|_| (0, u64::MAX)).collect(),
             stack: make(config, now),
             without_roce: false,
         };
@@ -111,6 +119,7 @@ impl Lan {
             numbers: 0,
             random: Random::new(seed),
             trace: DefaultHasher::new(),
+            meddler: None,
             log: None,
         }
     }
@@ -159,6 +168,14 @@ impl Lan {
     /// What happens to frames that this host sends on one port from now on.
     pub fn set_port_faults(&mut self, host: usize, port: usize, faults: Faults) {
         self.hosts[host].cables[port].faults = faults;
+    }
+
+    /// From the `after`th RoCE frame on that this host sends on a port, all are
+    /// lost, and all that would arrive there too; counted from now. Returns how
+    /// many were counted before.
+    pub fn cut_roce(&mut self, host: usize, port: usize, after: u64) -> u64 {
+        let (sent, _) = std::mem::replace(&mut self.hosts[host].roce_sent[port], (0, after));
+        sent
     }
 
     /// Whether RoCE frames of this host are lost, as behind a firewall.
@@ -242,10 +259,13 @@ impl Lan {
     }
 
     fn send(&mut self, from: (usize, usize), mut frame: Vec<u8>) {
+        if let Some(meddle) = &mut self.meddler {
+            meddle(from.0, &mut frame);
+        }
         if let Some(log) = &mut self.log {
             log.push((self.now, frame.clone()));
         }
-        if self.hosts[from.0].without_roce && frame_is_roce(&frame) {
+        if frame_is_roce(&frame) && self.loses_roce(from, &frame) {
             return;
         }
         let to: [u8; 6] = frame[..6].try_into().expect("six octets");
@@ -288,6 +308,21 @@ fn leave_what_sums_find(sent: &[u8], bent: &mut [u8]) {
     bent.copy_from_slice(sent);
     if let Some((at, bits)) = flipped {
         bent[at] ^= 1 << bits.trailing_zeros();
+    }
+}
+
+impl Lan {
+    fn loses_roce(&mut self, from: (usize, usize), frame: &[u8]) -> bool {
+        let host = &mut self.hosts[from.0];
+        let (sent, after) = &mut host.roce_sent[from.1];
+        *sent += 1;
+        let cut = *sent > *after;
+        let to = |mac: &Mac| frame[..6] == mac.0;
+        let dead = |host: &Host| {
+            let ports = host.macs.iter().zip(&host.roce_sent);
+            ports.clone().any(|(mac, (sent, after))| to(mac) && sent > after)
+        };
+        cut || self.hosts[from.0].without_roce || self.hosts.iter().any(dead)
     }
 }
 
