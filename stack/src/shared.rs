@@ -230,6 +230,9 @@ impl<P: Provider> Shared<P> {
         if group.lingers_until.is_some() {
             return;
         }
+        // A link that was still to be confirmed never is: the peer would write.
+        let llcs = group.links.iter_mut().flatten().filter_map(|link| link.llc.as_mut());
+        llcs.filter(|llc| llc.state() == llc::LinkState::Activating).for_each(llc::Link::end);
         // A queue pair that has failed acknowledges nothing.
         let answers = group.links.iter().flatten().any(|link| link.failed.is_none());
         group.lingers_until = Some(if answers { until } else { self.now });

@@ -30,7 +30,7 @@ use smolsmc_wire::ParseError;
 
 use crate::connection::{Connection, Half, Phase, Rendezvous, Smc};
 use crate::error::ConnectionError;
-use crate::group::{GroupKey, PeerEnd};
+use crate::group::{Group, GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::transport::{Fallback, Transport};
@@ -339,12 +339,16 @@ impl<P: Provider> Shared<P> {
         Ok(Next::Wait)
     }
 
-    /// What waits for ADD LINK alone is SMC-R to the peer, which may write
-    /// already: it cannot be taken back, only closed.
+    /// With the link confirmed it is SMC-R to the peer, which may write already:
+    /// it cannot be taken back, only closed.
     pub(crate) fn wait_no_longer(&mut self, handle: SocketHandle, connection: &mut Connection) {
-        if matches!(connection.phase, Phase::Rendezvous(Rendezvous::AddLink(_)))
-            && let Err(error) = self.become_smc(handle, connection)
-        {
+        let Phase::Rendezvous(rendezvous) = &connection.phase else { return };
+        let is_smc_there = match rendezvous {
+            Rendezvous::AddLink(_) => true,
+            Rendezvous::Link(half) => self.groups.get(half.group).is_some_and(Group::is_active),
+            _ => false,
+        };
+        if is_smc_there && let Err(error) = self.become_smc(handle, connection) {
             self.break_off(handle, connection, error);
         }
     }

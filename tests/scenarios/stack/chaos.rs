@@ -11,7 +11,7 @@ fn number(name: &str) -> Option<u64> {
 fn random_lives_end_well() {
     let seeds = match (number("SMOLSMC_SEED"), number("SMOLSMC_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
-        (None, seeds) => 0..seeds.unwrap_or(200),
+        (None, seeds) => number("SMOLSMC_FROM").unwrap_or(0)..seeds.unwrap_or(200),
     };
     let mut total = chaos::Outcome::default();
     let (first, last) = (seeds.start, seeds.end);

@@ -244,3 +244,21 @@ fn an_idle_connection_is_not_reset() {
         pair.until_closed();
     }
 }
+
+/// Who gives up before the link is confirmed does not confirm it afterwards:
+/// the server would write where nothing is any more.
+#[test]
+fn a_handshake_that_was_closed_confirms_no_link() {
+    let mut pair = Pair::new(72);
+    let client = pair.begin(SocketOptions::default());
+    // The Confirm is said, CONFIRM LINK not heard.
+    pair.lan
+        .until(Duration::from_secs(1), "the client's group", |lan| !lan.stack(CLIENT).groups().is_empty());
+    // The RST comes late.
+    pair.lan.set_faults(CLIENT, Faults { delay: Duration::from_millis(10), ..Faults::default() });
+    pair.close(CLIENT, client);
+    pair.lan.run_for(Duration::from_secs(20));
+    let said = pair.said(smolsmc_decode::Kind::Llc);
+    assert!(!said.iter().any(|said| said.contains("CONFIRM LINK response")), "{said:?}");
+    pair.until_closed();
+}
