@@ -7,6 +7,7 @@ use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::State;
 
 use crate::connection::Phase;
+use crate::deadlines::Due;
 use crate::handle::SocketHandle;
 use crate::port::{Port, Segment, ToTcp, Tuple, is_stray_roce};
 use crate::shared::{Connections, Shared};
@@ -83,7 +84,8 @@ impl<P: Provider> Shared<P> {
             self.readiness_changed = true;
         }
         if connection.tcp.state() == State::Listen {
-            // The SYN was none after all: a wrong checksum, say.
+            // The SYN was none after all: a wrong checksum, say; or a RST took it
+            // back.
             self.handshake_over(tuple.remote.ip());
             if let Some(listener) = connection.listener.and_then(|listener| self.listeners.get_mut(listener))
             {
@@ -91,6 +93,7 @@ impl<P: Provider> Shared<P> {
             }
             self.by_tuple.remove(&tuple);
             self.opening.remove(&handle);
+            self.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
             connections.remove(handle);
             return;
         }

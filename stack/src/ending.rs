@@ -5,6 +5,7 @@ use smolsmc_cdc::{CloseEvent, StateFlags};
 use smolsmc_verbs::Provider;
 
 use crate::connection::{Connection, Phase};
+use crate::deadlines::Due;
 use crate::error::ConnectionError;
 use crate::group::GroupKey;
 use crate::handle::SocketHandle;
@@ -68,10 +69,11 @@ impl<P: Provider> Shared<P> {
 
     /// A group whose links are gone ends with its last connection.
     pub(crate) fn end_empty_group(&mut self, key: GroupKey) {
-        let Self { groups, provider, .. } = self;
+        let Self { groups, provider, deadlines, .. } = self;
         let Some(group) = groups.get_mut(key) else { return };
         if group.connections == 0 && group.links.iter().all(Option::is_none) {
             group.pool.clear(provider);
+            deadlines.forget(&mut group.deadline, Due::Group(key));
             groups.remove(key);
         }
     }

@@ -6,8 +6,7 @@ use smolsmc_verbs::Provider;
 use crate::stack::Stack;
 
 /// How much there is of everything that peers or applications can make grow.
-/// A stack that [is idle](Stack::is_idle) holds listeners alone, and reminders
-/// that have not come yet.
+/// A stack that [is idle](Stack::is_idle) holds listeners alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
@@ -30,7 +29,7 @@ pub struct Held {
     pub tokens: usize,
     /// Entries of all queues of what is to be looked at.
     pub queued: usize,
-    /// Reminders of deadlines, the overtaken ones included.
+    /// Reminders of deadlines.
     pub reminders: usize,
 }
 

@@ -353,18 +353,18 @@ impl<P: Provider> Stack<P> {
         if let Some(engine) = shared.provider.frames() {
             engine.run_timers(shared.now);
         }
-        while let Some((at, due)) = shared.deadlines.pop(shared.now) {
+        while let Some(due) = shared.deadlines.pop(shared.now) {
             match due {
                 Due::Connection(handle) => {
                     let Some(connection) = connections.get_mut(handle) else { continue };
-                    if connection.deadline.reminded(shared.now, at) {
+                    if connection.deadline.reminded(shared.now) {
                         shared.touch(handle, connection);
                     } else {
                         let at = connection.deadline.at;
                         shared.deadlines.set(&mut connection.deadline, due, at);
                     }
                 }
-                Due::Group(key) => shared.group_reminded(connections, key, at),
+                Due::Group(key) => shared.group_reminded(connections, key),
             }
         }
         shared.tell_rkeys(connections);
@@ -408,6 +408,7 @@ impl<P: Provider> Stack<P> {
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
+                shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;
@@ -491,10 +492,10 @@ impl<P: Provider> Shared<P> {
     }
 
     /// A deadline of a group may have come.
-    fn group_reminded(&mut self, connections: &mut Connections, key: GroupKey, at: Instant) {
+    fn group_reminded(&mut self, connections: &mut Connections, key: GroupKey) {
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
-        if !group.deadline.reminded(now, at) {
+        if !group.deadline.reminded(now) {
             return self.set_group_deadline(key);
         }
         if group.lingers_until.is_some_and(|until| until <= now) {

@@ -80,8 +80,10 @@ fn a_listener_that_goes_takes_handshakes_with_it() {
     }
 }
 
+/// Nothing that is kept of a connection outlives it: not its place among those
+/// that wait for a neighbour's address, nor the reminders of its deadlines.
 #[test]
-fn connections_that_are_gone_wait_for_no_neighbour() {
+fn connections_that_are_gone_wait_for_nothing() {
     let mut pair = Pair::new(64);
     for _ in 0..5 {
         let (client, server) = pair.connect_with(plain());
@@ -91,6 +93,7 @@ fn connections_that_are_gone_wait_for_no_neighbour() {
     }
     for host in [CLIENT, SERVER] {
         assert_eq!(left(pair.lan.stack(host)), (0, 0, 0, 0));
+        assert_eq!(pair.lan.stack(host).held().reminders, 0);
     }
 }
 
