@@ -326,14 +326,15 @@ impl Lan {
     }
 }
 
+/// A device whose frames are put in and taken out by hand.
 #[derive(Default)]
-struct Queues {
-    inbox: VecDeque<Vec<u8>>,
-    outbox: Vec<Vec<u8>>,
+pub(crate) struct Queues {
+    pub(crate) inbox: VecDeque<Vec<u8>>,
+    pub(crate) outbox: Vec<Vec<u8>>,
 }
 
-struct Received(Vec<u8>);
-struct Sending<'a>(&'a mut Vec<Vec<u8>>);
+pub(crate) struct Received(Vec<u8>);
+pub(crate) struct Sending<'a>(&'a mut Vec<Vec<u8>>);
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {

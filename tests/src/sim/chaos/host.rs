@@ -1,12 +1,11 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use smolsmc::{Config, ListenOptions, ListenerHandle, SoftNic, Stack};
-use smolsmc_roce::nic;
-use smolsmc_verbs::{DeviceId, GidEntry, GidKind, PortNumber, RdmaPort};
-use smolsmc_wire::{Duration, Gid, Instant};
+use smolsmc_verbs::{DeviceId, PortNumber, RdmaPort};
+use smolsmc_wire::{Duration, Instant};
 
 use super::plan::HostPlan;
-use crate::sim::{Random, address_of, host_config, second_port};
+use crate::sim::{Random, address_of, host_config, second_port, small_stack};
 
 pub(super) const PORT: u16 = 5000;
 
@@ -59,27 +58,8 @@ pub(super) fn config(index: usize, plan: &HostPlan, random: &mut Random) -> Conf
 }
 
 /// A stack on a small NIC in software.
-pub(super) fn stack(mut config: Config, plan: &HostPlan, now: Instant) -> Stack<SoftNic> {
-    let mut nic = nic::Config::new(config.entropy);
-    let few = plan.scarce.unwrap_or(512);
-    let limits = &mut nic.limits;
-    (limits.max_qp, limits.max_pd, limits.max_mr, limits.max_memories) = (32, 32, few, few);
-    (limits.max_cq, limits.memory_octets, limits.max_devices) = (8, 32 << 20, 4);
-    for (port, number) in config.ports.iter_mut().zip(0..) {
-        let mut rdma = nic::PortConfig::new(port.mac, port.ethernet_mtu);
-        for &(address, _) in &port.addresses {
-            let IpAddr::V4(address) = address else { continue };
-            rdma.gids.push(GidEntry {
-                gid: Gid::from_ipv4(address.octets()),
-                kind: GidKind::RoCEv2,
-                vlan: None,
-            });
-        }
-        nic.devices.push(nic::DeviceConfig::new(vec![rdma]));
-        port.rdma = Some(RdmaPort { device: DeviceId(number), port: PortNumber(1) });
-    }
-    let nic = SoftNic::new(&nic).expect("a sound NIC");
-    Stack::new(config, nic, now).expect("a sound configuration")
+pub(super) fn stack(config: Config, plan: &HostPlan, now: Instant) -> Stack<SoftNic> {
+    small_stack(config, plan.scarce.unwrap_or(512), now)
 }
 
 /// Where it listens.
