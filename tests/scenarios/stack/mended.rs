@@ -265,3 +265,30 @@ fn a_handshake_that_was_closed_confirms_no_link() {
     assert!(!said.iter().any(|said| said.contains("CONFIRM LINK response")), "{said:?}");
     pair.until_closed();
 }
+
+/// C is not said before the octets that are written again on the other link.
+#[test]
+fn a_close_that_fails_over_comes_behind_the_last_octet() {
+    for micros in (0..4000).step_by(200) {
+        let mut pair = Pair::of(73, |host, config| {
+            second_port(host, config);
+            config.limits.write_turn = 500;
+            config.limits.receives = 1;
+        });
+        let (client, server) = pair.connect();
+        pair.lan.until(Duration::from_secs(5), "two links", |lan| {
+            [CLIENT, SERVER].iter().all(|host| {
+                let groups = lan.stack(*host).groups();
+                groups[0].links.iter().filter(|link| link.is_active).count() == 2
+            })
+        });
+        let sent = send_some(&mut pair.lan, (SERVER, server), 7, 0, 8000);
+        pair.close(SERVER, server);
+        let slow = Faults { delay: Duration::from_micros(500), ..Faults::default() };
+        let dead = Faults { loss: 1.0, ..Faults::default() };
+        [CLIENT, SERVER].iter().for_each(|host| pair.lan.set_faults(*host, slow.clone()));
+        pair.lan.run_for(Duration::from_micros(micros));
+        [CLIENT, SERVER].iter().for_each(|host| pair.lan.set_port_faults(*host, 0, dead.clone()));
+        assert_eq!(pair.read_to_end((CLIENT, client)), sent, "cut after {micros} us");
+    }
+}

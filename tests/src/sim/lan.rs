@@ -272,8 +272,11 @@ impl Lan {
         let is_for = |mac: Mac| to[0] & 1 != 0 || mac == Mac(to);
         let sent = frame.clone();
         let fate = self.hosts[from.0].cables[from.1].carry(self.now, &mut frame, &mut self.random);
-        if fate.corrupted && !frame_is_roce(&sent) {
-            leave_what_sums_find(&sent, &mut frame);
+        if !frame_is_roce(&sent) {
+            match fate.corrupted {
+                true => leave_what_sums_find(&sent, &mut frame),
+                false => frame.copy_from_slice(&sent),
+            }
         }
         for at in [fate.arrives, fate.again].into_iter().flatten() {
             for (number, host) in self.hosts.iter().enumerate() {

@@ -34,7 +34,8 @@ pub(super) fn explanation(
         return Some("SMC-R was demanded and could not be had");
     }
     // Three losses in a row make a CLC message too late.
-    if matches!(weather, Weather::Lossy | Weather::Storm) && own.transport.is_none() {
+    let never_open = own.transport.is_none() || peer.transport.is_none();
+    if matches!(weather, Weather::Lossy | Weather::Storm) && never_open {
         return Some("frames of the handshake were lost");
     }
     None

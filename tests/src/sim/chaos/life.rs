@@ -125,10 +125,10 @@ impl Life {
         let Some(listener) = self.hosts[host].listener else { return };
         while let Some(handle) = self.lan.stack(host).accept(listener) {
             let remote = self.lan.stack(host).socket(handle).expect("just accepted").remote_addr();
-            let talk = self.talks.iter_mut().rev().find(|talk| talk.client_addr == remote);
+            let ends = (remote, service(host));
+            let talk = self.talks.iter_mut().rev().find(|talk| (talk.client_addr, talk.server_addr) == ends);
             let talk = talk.expect("somebody began it");
             let end = &mut talk.ends[1];
-            assert_eq!(talk.server_addr, service(host), "accepted by another host");
             assert_eq!(end.handle, None, "accepted twice");
             (end.handle, end.life, end.fate) = (Some(handle), self.hosts[host].life, Fate::Open);
         }
