@@ -231,6 +231,7 @@ impl Smc {
     pub(crate) fn fail(&mut self, error: ConnectionError) {
         self.close.step(CloseEvent::LinkLost);
         self.is_lost = true;
+        self.doubt = None;
         self.error.get_or_insert(error);
     }
 }

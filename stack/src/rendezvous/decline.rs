@@ -60,7 +60,10 @@ impl<P: Provider> Shared<P> {
     /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
     /// what was sent in the meantime; unless some of that has been acknowledged.
     pub(super) fn late_word(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
-        let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
+        let Some(Message::Decline(decline)) = read_message(connection)? else {
+            // Half a message is no reason to doubt for longer.
+            return self.doubt_step(connection);
+        };
         let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
         let (key, first_contact) = (smc.group, smc.transport.is_first_contact());
         let unsent = smc.flow.untouched().and_then(|len| {
