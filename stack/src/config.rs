@@ -37,6 +37,10 @@ pub struct Config {
     pub rmb_size: RmbeSize,
     /// Size of send rings, unless a socket says otherwise.
     pub send_size: RmbeSize,
+    /// While a message of a connection is unacknowledged, so many waiting octets
+    /// are held back at most, and half of the send ring: many small sends become
+    /// few messages. 0 for none; a socket may say otherwise.
+    pub autocork: u32,
     /// How long is waited for what.
     pub timers: Timers,
     /// How much there can be of everything.
@@ -57,6 +61,7 @@ impl Config {
             max_links: 1,
             rmb_size: RmbeSize::KIB_64,
             send_size: RmbeSize::KIB_64,
+            autocork: 64 * 1024,
             timers: Timers::USUAL,
             limits: Limits::USUAL,
         }

@@ -16,7 +16,7 @@ use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
-use crate::socket::Readiness;
+use crate::socket::{Cork, Readiness};
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
 use crate::wakers::Wakers;
@@ -157,6 +157,7 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    pub(crate) cork: Cork,
     /// The peer's urgent octet, to be fetched.
     pub(crate) urgent: Option<u8>,
     /// So long nothing is written behind our urgent octet.
@@ -201,7 +202,7 @@ impl Smc {
 
     /// Octets that may be written now.
     pub(crate) fn may_grant(&self) -> u32 {
-        if self.may_write() { self.flow.granted() } else { 0 }
+        if self.may_write() { self.flow.granted().min(self.let_out()) } else { 0 }
     }
 
     /// Whether a message has to be sent: for octets, for a cursor, for a flag.
@@ -210,7 +211,7 @@ impl Smc {
             return false;
         }
         self.say_again
-            || self.may_grant() > 0
+            || (self.may_grant() > 0 && !self.waits_for_acknowledgement())
             || self.sayable() != self.said
             || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())

@@ -144,6 +144,10 @@ impl Tcp {
         self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
     }
 
+    pub(crate) fn set_nagle(&mut self, nagle: bool) {
+        self.socket_mut().set_nagle_enabled(nagle);
+    }
+
     pub(crate) fn close(&mut self) {
         self.closed_here = true;
         self.socket_mut().close();

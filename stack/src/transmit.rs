@@ -88,6 +88,7 @@ impl Smc {
             return self.validate(provider, link, handle, seq);
         }
         self.say_again = false;
+        self.go();
         let len = self.may_grant().min(turn);
         let (from, to) = self.flow.write_offsets();
         let sizes = self.flow.sizes();

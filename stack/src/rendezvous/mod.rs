@@ -33,6 +33,7 @@ use crate::error::ConnectionError;
 use crate::group::{GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
+use crate::socket::Cork;
 use crate::transport::{Fallback, Transport};
 
 pub(crate) use client::common_mtu;
@@ -310,6 +311,7 @@ impl<P: Provider> Shared<P> {
             peer,
             flow,
             close: Close::default(),
+            cork: Cork::default(),
             urgent: None,
             held_until: None,
             said: StateFlags::empty(),
@@ -324,6 +326,7 @@ impl<P: Provider> Shared<P> {
             smc.hear(&self.provider, &early);
         }
         connection.phase = Phase::Smc(smc);
+        connection.apply_cork(self.config.autocork);
         self.left_handshake(handle, connection, true);
         self.queue(handle, connection);
         Ok(Next::Wait)
@@ -336,6 +339,7 @@ impl<P: Provider> Shared<P> {
             return Err(ConnectionError::NotSmc { local, peer });
         }
         connection.phase = Phase::Tcp(fallback);
+        connection.apply_cork(0);
         self.left_handshake(handle, connection, true);
         Ok(Next::Wait)
     }
@@ -409,6 +413,10 @@ impl Smc {
     pub(crate) fn hear<P: Provider>(&mut self, provider: &P, message: &smolsmc_cdc::CdcMessage) -> bool {
         match self.flow.hear(message) {
             Ok(heard) => {
+                if heard.urgent.is_some() || self.flow.is_urgent_expected() {
+                    // As Linux 6.12 does: what is urgent may wait for an answer.
+                    self.flush();
+                }
                 if let Some(offset) = heard.urgent.filter(|_| !self.flow.is_urgent_inline()) {
                     self.urgent = self.octet_at(provider, offset);
                 }

@@ -1,5 +1,6 @@
 //! What an application does with a connection.
 
+mod cork;
 mod recv;
 mod send;
 mod urgent;
@@ -16,6 +17,7 @@ use crate::shared::Shared;
 use crate::transport::Transport;
 use crate::wakers::Wakers;
 
+pub(crate) use cork::Cork;
 pub use recv::ReadableSpan;
 
 /// A connection, borrowed from its stack. Calls touch buffers and state only:

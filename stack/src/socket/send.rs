@@ -84,7 +84,10 @@ impl<P: Provider> Socket<'_, P> {
         let n = n.min(core::mem::take(&mut self.reserved)).min(self.room()?);
         match &mut self.connection.phase {
             // At most the ring.
-            Phase::Smc(smc) => smc.flow.prepare(n as u32),
+            Phase::Smc(smc) => {
+                smc.flow.prepare(n as u32);
+                smc.let_pass();
+            }
             _ => self.connection.tcp.commit(n),
         }
         self.settle();
@@ -152,6 +155,7 @@ impl Smc {
             self.flow.prepare(now.len() as u32);
             rest = later;
         }
+        self.let_pass();
         octets.len() - rest.len()
     }
 }

@@ -3,6 +3,7 @@
 mod as_linux;
 mod basics;
 mod closing;
+mod corking;
 mod events;
 mod failing;
 mod groups;
