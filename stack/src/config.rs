@@ -1,7 +1,7 @@
 //! What a stack is made from, and every limit it has.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smolsmc_clc::{Eid, HostName};
 use smolsmc_llc as llc;
@@ -23,6 +23,11 @@ pub struct Config {
     /// Whether SMC is offered and answered at all; else all is plain TCP and no
     /// SYN carries the option.
     pub smc: bool,
+    /// Decides, before the SYN, whether SMC is offered to this peer, or answered:
+    /// if not, it is plain TCP, and the SYN does not carry the option. `None` for
+    /// all. For peers behind something that drops SYNs with unknown options, or
+    /// that are known to have no RDMA.
+    pub smc_with: Option<fn(SocketAddr) -> bool>,
     /// Enterprise ids, the preferred one first, at most eight. Without one, no
     /// connection becomes SMC-Rv2.
     pub eids: Vec<Eid>,
@@ -55,6 +60,7 @@ impl Config {
             entropy,
             ports: Vec::new(),
             smc: true,
+            smc_with: None,
             eids: Vec::new(),
             host_name: HostName::NONE,
             max_conns: 255,

@@ -1,4 +1,4 @@
-use smolsmc_wire::RmbeSize;
+use smolsmc_wire::{Duration, RmbeSize};
 
 /// What a socket wants, before its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ pub struct SocketOptions {
     /// held back at most, and half of the send ring; 0 for none, `None` for
     /// [`Config::autocork`](crate::Config::autocork).
     pub autocork: Option<u32>,
+    /// A silent TCP peer is asked so often whether it is there, and given up if
+    /// it does not answer. Over SMC-R the link is asked, whatever is set here
+    /// ([`Timers::link`](crate::Timers::link)).
+    pub keep_alive: Option<Duration>,
+    /// How long the end may take after [`Socket::close`](crate::Socket::close):
+    /// for what was sent to be taken, and for the peer to close too; then it is
+    /// an abort. `None` for [`Timers::close`](crate::Timers::close).
+    pub linger: Option<Duration>,
 }
 
 impl SocketOptions {
@@ -42,6 +50,8 @@ impl SocketOptions {
         cork: false,
         nodelay: true,
         autocork: None,
+        keep_alive: None,
+        linger: None,
     };
 }
 

@@ -434,13 +434,16 @@ impl<P: Provider> Shared<P> {
         options: SocketOptions,
         listener: Option<ListenerHandle>,
     ) -> Connection {
-        let Config { timers, limits, smc, .. } = &self.config;
+        let Config { timers, limits, smc, smc_with, .. } = &self.config;
+        let wanted = *smc && !options.plain_tcp && smc_with.is_none_or(|with| with(tuple.remote));
+        let mut tcp = Tcp::new(limits.tcp_buffer, timers.tcp);
+        tcp.set_keep_alive(options.keep_alive);
         Connection {
             tuple,
             role,
-            tcp: Tcp::new(limits.tcp_buffer, timers.tcp),
+            tcp,
             peer_mac: Mac::default(),
-            our_option: *smc && !options.plain_tcp,
+            our_option: wanted,
             peer_option: false,
             options,
             listener,

@@ -1,14 +1,14 @@
 //! What an application does with a connection.
 
 mod cork;
+mod options;
 mod recv;
 mod send;
 mod urgent;
 
-use core::net::SocketAddr;
-
 use smolsmc_cdc::CloseEvent;
 use smolsmc_verbs::Provider;
+use smolsmc_wire::Instant;
 
 use crate::connection::{Connection, Phase};
 use crate::error::ConnectionError;
@@ -70,7 +70,7 @@ impl<'a, P: Provider> Socket<'a, P> {
     /// as with TCP and Linux 6.12 smc_close. The handle is gone; the connection
     /// ends by itself.
     pub fn close(mut self) {
-        let until = self.shared.now + self.shared.config.timers.close;
+        let until = self.until_gone();
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 let unread = smc.flow.readable() > 0;
@@ -95,7 +95,7 @@ impl<'a, P: Provider> Socket<'a, P> {
 
     /// Ends the connection at once; the peer is told so.
     pub fn abort(mut self) {
-        let until = self.shared.now + self.shared.config.timers.close;
+        let until = self.until_gone();
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 smc.close.step(CloseEvent::Abort);
@@ -108,6 +108,12 @@ impl<'a, P: Provider> Socket<'a, P> {
             Phase::Over(_) => {}
         }
         self.release();
+    }
+
+    /// When the end has taken too long.
+    fn until_gone(&self) -> Instant {
+        let linger = self.connection.options.linger;
+        self.shared.now + linger.unwrap_or(self.shared.config.timers.close)
     }
 
     fn release(&mut self) {
@@ -151,17 +157,5 @@ impl<'a, P: Provider> Socket<'a, P> {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         self.connection.readiness()
-    }
-
-    /// Our end.
-    #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.connection.tuple.local
-    }
-
-    /// The peer's end.
-    #[must_use]
-    pub const fn remote_addr(&self) -> SocketAddr {
-        self.connection.tuple.remote
     }
 }

@@ -7,6 +7,7 @@ mod corking;
 mod events;
 mod failing;
 mod groups;
+mod options;
 mod pair;
 mod random;
 mod sockets;
