@@ -37,6 +37,8 @@ pub use smolsmc_stack::{
     PortConfig, ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle, SocketOptions,
     Stack, Timers, Transport, Wakeup,
 };
+#[cfg(feature = "embedded-io")]
+pub use smolsmc_stack::{Stream, StreamError};
 pub use smolsmc_verbs::{Provider, RdmaPort, RemoteSpan};
 pub use smolsmc_wire::{Duration, Instant, LinkNumber, Mac, RmbeSize};
 

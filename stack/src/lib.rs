@@ -65,6 +65,8 @@ pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
 pub use smolsmc_verbs::RemoteSpan;
 pub use socket::{ReadableSpan, Readiness, Socket};
+#[cfg(feature = "embedded-io")]
+pub use socket::{Stream, StreamError};
 pub use stack::{PollOutcome, Stack, Wakeup};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

@@ -96,6 +96,10 @@ impl Tcp {
         if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
     }
 
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.socket().send_queue()
+    }
+
     pub(crate) fn readable(&self) -> usize {
         self.socket().recv_queue()
     }

@@ -4,6 +4,8 @@ mod cork;
 mod options;
 mod recv;
 mod send;
+#[cfg(feature = "embedded-io")]
+mod stream;
 mod urgent;
 
 use smolsmc_cdc::CloseEvent;
@@ -19,6 +21,8 @@ use crate::wakers::Wakers;
 
 pub(crate) use cork::Cork;
 pub use recv::ReadableSpan;
+#[cfg(feature = "embedded-io")]
+pub use stream::{Stream, StreamError};
 
 /// A connection, borrowed from its stack. Calls touch buffers and state only:
 /// what is to be sent leaves with the next [`Stack::poll`](crate::Stack::poll).

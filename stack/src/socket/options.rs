@@ -7,6 +7,7 @@ use smolsmc_verbs::Provider;
 use smolsmc_wire::Duration;
 
 use super::Socket;
+use crate::connection::Phase;
 use crate::options::SocketOptions;
 
 impl<P: Provider> Socket<'_, P> {
@@ -28,6 +29,16 @@ impl<P: Provider> Socket<'_, P> {
     /// ([`SocketOptions::linger`]).
     pub const fn set_linger(&mut self, linger: Option<Duration>) {
         self.connection.options.linger = linger;
+    }
+
+    /// Octets that were sent and that the peer has not acknowledged: they wait
+    /// here, or are on their way.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        match &self.connection.phase {
+            Phase::Smc(smc) => (smc.flow.sizes().send - smc.flow.room()) as usize,
+            _ => self.connection.tcp.unacknowledged(),
+        }
     }
 
     /// Our end.

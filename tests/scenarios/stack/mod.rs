@@ -4,6 +4,7 @@ mod as_linux;
 mod basics;
 mod closing;
 mod corking;
+mod embedded;
 mod events;
 mod failing;
 mod groups;
