@@ -69,7 +69,9 @@ pub use delete_link::{DeleteLink, DeleteReason};
 pub use delete_rkey::DeleteRkey;
 pub use header::{HostOrder, MAX_LEN, MIN_LEN, Opcode, Version};
 pub use ledger::{Ledger, MAX_LINKS, MAX_PEER_RMBS};
-pub use link::{DownReason, Link, LinkAction, LinkState, MAX_RKEY_REQUESTS, Role, Siblings, Timers};
+pub use link::{
+    DownReason, Link, LinkAction, LinkState, MAX_REQUESTS_A_SECOND, MAX_RKEY_REQUESTS, Role, Siblings, Timers,
+};
 pub use message::{Body, Message};
 pub use rkey::{LinkRkey, Others, RkeyMapping};
 pub use test_link::TestLink;

@@ -134,6 +134,10 @@ pub struct Link {
     rkey_until: Option<Instant>,
     heard_at: Instant,
     test_until: Option<Instant>,
+    /// When the running second began, and requests of the peer in it.
+    second: (Instant, u32),
+    /// Requests of the peer that were not taken: there were too many.
+    refused: u64,
     /// Until when our ADD LINK may be answered.
     add_until: Option<Instant>,
     actions: VecDeque<LinkAction>,
@@ -152,6 +156,10 @@ pub struct Siblings<'a> {
     /// All links of the group, this one included.
     pub links: &'a [LinkNumber],
 }
+
+/// Requests of a peer that are taken on one link in one second; TEST LINK and
+/// rkeys of 255 connections, opened and closed all the time, stay far below.
+pub const MAX_REQUESTS_A_SECOND: u32 = 2000;
 
 /// Our own rkey requests that can wait.
 pub const MAX_RKEY_REQUESTS: usize = 512;
@@ -198,6 +206,8 @@ impl Link {
             rkey_until: None,
             heard_at: now,
             test_until: None,
+            second: (now, 0),
+            refused: 0,
             add_until: None,
             actions: VecDeque::new(),
         }
@@ -215,6 +225,13 @@ impl Link {
     #[must_use]
     pub const fn number(&self) -> LinkNumber {
         self.own.link_number
+    }
+
+    /// Requests of the peer that were not taken, being more than
+    /// [`MAX_REQUESTS_A_SECOND`].
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// What to do next; call until `None` after every other call.
@@ -339,7 +356,7 @@ impl Link {
     /// A message of the peer.
     pub fn hear(&mut self, now: Instant, message: &Message, siblings: &mut Siblings<'_>) {
         self.heard_at = now;
-        if self.state == LinkState::Inactive {
+        if self.state == LinkState::Inactive || (!message.response && self.is_flood(now)) {
             return;
         }
         match (&message.body, message.response) {
@@ -357,6 +374,18 @@ impl Link {
             // What is unknown, or answers nothing that was asked.
             _ => {}
         }
+    }
+
+    /// Whether a request is one too many in this second.
+    fn is_flood(&mut self, now: Instant) -> bool {
+        let (began, count) = &mut self.second;
+        if now.since(*began) >= Duration::from_secs(1) {
+            (*began, *count) = (now, 0);
+        }
+        *count += 1;
+        let flood = *count > MAX_REQUESTS_A_SECOND;
+        self.refused += u64::from(flood);
+        flood
     }
 
     fn hear_confirm_link(&mut self, now: Instant, theirs: &ConfirmLink, response: bool) {

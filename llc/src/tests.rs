@@ -1,5 +1,6 @@
 mod emit;
 mod header;
+mod ledger;
 mod link;
 mod properties;
 mod strategy;

@@ -58,6 +58,23 @@ pub enum SoftError {
     Nic(#[from] nic::ConfigError),
 }
 
+/// Room for what the stack may ask for: two rings a connection and a few
+/// pieces a link, each registered once for every link of its group.
+fn fit(nic: &mut nic::Limits, config: &Config) {
+    let at_most = |count: usize, most: u32| u32::try_from(count).unwrap_or(u32::MAX).min(most);
+    let Limits { connections, groups, receives, .. } = config.limits;
+    let links = groups.saturating_mul(2);
+    let pieces = connections.saturating_mul(2).saturating_add(links.saturating_mul(2));
+    nic.max_memories = nic.max_memories.max(at_most(pieces, nic::MAX_OBJECTS));
+    nic.max_mr = nic.max_mr.max(at_most(pieces.saturating_mul(2), nic::MAX_MR));
+    nic.max_qp = nic.max_qp.max(at_most(links, nic::MAX_QP));
+    nic.max_pd = nic.max_pd.max(at_most(links, nic::MAX_OBJECTS));
+    nic.max_wr = nic.max_wr.max(receives.min(nic::MAX_WR));
+    let rings = u64::from(config.rmb_size.octets()) + u64::from(config.send_size.octets());
+    let octets = usize::try_from(rings).unwrap_or(usize::MAX).saturating_mul(connections);
+    nic.memory_octets = nic.memory_octets.max(octets.min(nic::MAX_MEMORY));
+}
+
 /// A stack on a NIC in software with one device per port of `config`, whose
 /// GIDs are the port's addresses.
 ///
@@ -65,6 +82,7 @@ pub enum SoftError {
 /// [`SoftError`].
 pub fn soft(mut config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftError> {
     let mut nic = nic::Config::new(config.entropy);
+    fit(&mut nic.limits, &config);
     for (port, number) in config.ports.iter_mut().zip(0..) {
         let mut rdma = nic::PortConfig::new(port.mac, port.ethernet_mtu);
         for &(address, _) in &port.addresses {

@@ -13,7 +13,7 @@ use crate::group::{Group, GroupKey, RECEIVE_BIT, Said};
 use crate::shared::{Connections, Shared};
 
 /// Completions taken from a queue at a time.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// LLC messages that wait for a place on a link at most: more than a peer can
 /// ask for without hearing answers.
@@ -23,7 +23,7 @@ impl<P: Provider> Shared<P> {
     /// Takes completions, at most as many as `poll` may; returns how many.
     pub(crate) fn completions(&mut self, connections: &mut Connections) -> usize {
         let mut taken = 0;
-        let mut batch = [Completion::EMPTY; BATCH];
+        let mut batch = core::mem::take(&mut self.batch);
         for index in 0..self.cqs.len() {
             while taken < self.config.limits.completions {
                 let Some(&(_, cq)) = self.cqs.get(index) else { break };
@@ -33,11 +33,12 @@ impl<P: Provider> Shared<P> {
                     self.completion(connections, completion);
                 }
                 taken += count;
-                if count < BATCH {
+                if count < batch.len() {
                     break;
                 }
             }
         }
+        self.batch = batch;
         taken
     }
 

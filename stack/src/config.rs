@@ -194,6 +194,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections in their TCP or CLC handshake that peers began.
     pub handshakes: usize,
+    /// Of those, with the same source address.
+    pub handshakes_per_source: usize,
     /// Listeners.
     pub listeners: usize,
     /// Link groups.
@@ -221,6 +223,7 @@ impl Limits {
     pub const USUAL: Self = Self {
         connections: 4096,
         handshakes: 256,
+        handshakes_per_source: 128,
         listeners: 64,
         groups: 64,
         group_octets: 256 << 20,

@@ -219,7 +219,8 @@ impl Smc {
 
     /// Nothing more will be said or heard, and nothing of ours is on its way.
     pub(crate) fn is_done(&self) -> bool {
-        let ended = self.close.state() == CloseState::Closed && self.sayable() == self.said;
+        let said_all = self.sayable() == self.said && !self.say_again;
+        let ended = self.close.state() == CloseState::Closed && said_all;
         (ended || self.is_lost) && self.in_flight == 0 && self.doubt.is_none()
     }
 
@@ -243,6 +244,17 @@ impl Connection {
             ) => Some((half.group, half.link)),
             _ => None,
         }
+    }
+
+    /// Whether its octets may yet go over SMC-R.
+    pub(crate) const fn may_become_quiet(&self) -> bool {
+        !matches!(self.phase, Phase::Tcp(_))
+    }
+
+    /// Whether octets go over SMC-R for good: once the peer has said something
+    /// there, it cannot decline any more.
+    pub(crate) const fn needs_no_buffers(&self) -> bool {
+        matches!(&self.phase, Phase::Smc(smc) if smc.flow.has_heard())
     }
 
     /// What can be done with it now.

@@ -31,7 +31,7 @@ impl<P: Provider> Shared<P> {
         }
         match Segment::of(frame) {
             Some(segment) if port.has_address(segment.to.ip()) => {
-                self.segment(connections, nobody, index, port, &segment, to_tcp);
+                self.segment(connections, nobody, index, port, (&segment, frame), to_tcp);
             }
             // To a GID that is not ours, or no more: as Linux, say nothing.
             None if is_stray_roce(frame) => {}
@@ -48,7 +48,7 @@ impl<P: Provider> Shared<P> {
         nobody: &mut SocketSet<'static>,
         index: usize,
         port: &mut Port,
-        segment: &Segment,
+        (segment, frame): (&Segment, &[u8]),
         to_tcp: ToTcp<'_>,
     ) {
         let tuple = Tuple { port: index, local: segment.to, remote: segment.from };
@@ -70,13 +70,20 @@ impl<P: Provider> Shared<P> {
             connection.peer_mac = segment.from_mac;
             connection.peer_option |= segment.option;
         }
+        if let Some(quiet) = &mut connection.tcp.quiet {
+            if segment.is_sound(frame) {
+                quiet.hear(segment);
+                self.touch(handle, connection);
+            }
+            return;
+        }
         to_tcp(port, &mut connection.tcp.set);
         if matches!(connection.phase, Phase::Tcp(_)) {
             self.readiness_changed = true;
         }
         if connection.tcp.state() == State::Listen {
             // The SYN was none after all: a wrong checksum, say.
-            self.handshakes -= 1;
+            self.handshake_over(tuple.remote.ip());
             if let Some(listener) = connection.listener.and_then(|listener| self.listeners.get_mut(listener))
             {
                 listener.opening -= 1;
@@ -91,7 +98,12 @@ impl<P: Provider> Shared<P> {
     /// A SYN for a listener: a connection for it, if there is room.
     fn knock(&mut self, connections: &mut Connections, tuple: Tuple) -> Option<SocketHandle> {
         let limits = &self.config.limits;
-        if connections.len() >= limits.connections || self.handshakes >= limits.handshakes {
+        let from = tuple.remote.ip();
+        let same_source = self.handshakes_from.get(&from).copied().unwrap_or(0);
+        let full = connections.len() >= limits.connections
+            || self.handshakes >= limits.handshakes
+            || same_source >= limits.handshakes_per_source;
+        if full {
             return None;
         }
         let takes = |(_, listener): &(_, &crate::listener::Listener)| listener.takes(tuple.local);
@@ -106,6 +118,7 @@ impl<P: Provider> Shared<P> {
         }
         self.listeners.get_mut(key)?.opening += 1;
         self.handshakes += 1;
+        *self.handshakes_from.entry(from).or_default() += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
         self.opening.push_back(handle);

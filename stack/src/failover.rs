@@ -1,7 +1,6 @@
 //! What becomes of connections when their link goes: with another link they go
 //! over it and lose nothing, without one they end (RFC 7609 §4.6).
 
-use smolsmc_clc::Diagnosis;
 use smolsmc_llc::{DeleteReason, DownReason};
 use smolsmc_verbs::{Provider, WcStatus};
 use smolsmc_wire::LinkNumber;
@@ -74,7 +73,8 @@ impl<P: Provider> Shared<P> {
                     self.group_ended(handle, connection, why);
                 }
             }
-            _ => self.decline_for(handle, connection, Diagnosis::NO_ACTIVE_LINK),
+            // Still in its handshake: it gives up, and stays with TCP.
+            _ => self.group_ended(handle, connection, why),
         }
     }
 

@@ -10,7 +10,6 @@ use smolsmc_llc::{
 use smolsmc_verbs::{PortState, Provider, VerbsError};
 use smolsmc_wire::{LinkNumber, LinkUid, Mac};
 
-use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, Link, PeerEnd, Place, choose_gid};
 use crate::rendezvous::common_mtu;
 use crate::shared::Shared;
@@ -40,8 +39,9 @@ impl<P: Provider> Shared<P> {
             link.planned = number;
         }
         let offer = own_end(group, carrier, place, number);
-        let said = group.link_mut(carrier).and_then(|link| link.llc.as_mut());
-        if said.is_some_and(|llc| llc.offer_add_link(now, offer)) {
+        let llc = group.link_mut(carrier).and_then(|link| link.llc.as_mut());
+        let said = llc.zip(offer).is_some_and(|(llc, offer)| llc.offer_add_link(now, offer));
+        if said {
             group.offered = Some(place);
             self.run_link(key, carrier);
         } else {
@@ -69,7 +69,8 @@ impl<P: Provider> Shared<P> {
     pub(crate) fn add_link_offered(&mut self, key: GroupKey, carrier: usize, offer: &AddLink) {
         let accepted = self.accept_further_link(key, carrier, offer);
         let Some(group) = self.groups.get_mut(key) else { return };
-        let answer = accepted.map(|place| (place, own_end(group, carrier, place, offer.link_number)));
+        let answer =
+            accepted.and_then(|place| Some((place, own_end(group, carrier, place, offer.link_number)?)));
         if let Some(link) = group.link_mut(carrier) {
             link.add_link_answered = true;
             self.woken.extend(link.waiter);
@@ -209,20 +210,10 @@ impl<P: Provider> Shared<P> {
             }
         }
     }
-
-    /// A connection has to give up its handshake because its link is gone.
-    pub(crate) fn decline_for(
-        &mut self,
-        handle: crate::handle::SocketHandle,
-        connection: &mut crate::connection::Connection,
-        why: smolsmc_clc::Diagnosis,
-    ) {
-        self.group_ended(handle, connection, ConnectionError::NotSmc { local: Some(why), peer: None });
-    }
 }
 
 /// Our end of the link in `place`, with the keys of all RMBs on it.
-fn own_end(group: &mut Group, carrier: usize, place: usize, link_number: LinkNumber) -> AddLink {
+fn own_end(group: &mut Group, carrier: usize, place: usize, link_number: LinkNumber) -> Option<AddLink> {
     let mut rkeys = Vec::new();
     for ring in group.pool.told_of() {
         if let (Some(known), Some(new)) = (group.pool.keys(&ring, carrier), group.pool.keys(&ring, place)) {
@@ -234,18 +225,8 @@ fn own_end(group: &mut Group, carrier: usize, place: usize, link_number: LinkNum
         group.pool.announce(ring, place);
     }
     let rkeys = rkeys.into_iter().map(|(_, mapping)| mapping).collect();
-    let empty = || AddLink {
-        rejected: true,
-        reject_reason: RejectReason::NONE,
-        mac: Mac::default(),
-        gid: smolsmc_wire::Gid([0; 16]),
-        qpn: smolsmc_wire::Qpn::new(0),
-        link_number,
-        mtu: smolsmc_wire::MtuCode::from_code(0),
-        psn: smolsmc_wire::Psn::new(0),
-        extension: None,
-    };
-    group.link(place).map_or_else(empty, |link| AddLink {
+    let link = group.link(place)?;
+    Some(AddLink {
         rejected: false,
         reject_reason: RejectReason::NONE,
         mac: link.mac,

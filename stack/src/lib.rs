@@ -44,6 +44,7 @@ mod handle;
 mod listener;
 mod options;
 mod port;
+mod quiet;
 mod rendezvous;
 mod shared;
 mod socket;

@@ -3,13 +3,14 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::Offer;
 use smolsmc_llc as llc;
 use smolsmc_rmb::RingKind;
-use smolsmc_verbs::{CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
+use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
 use crate::config::Config;
@@ -58,8 +59,11 @@ pub(crate) struct Shared<P> {
     pub(crate) downed: VecDeque<(GroupKey, usize, ConnectionError)>,
     /// Groups that have just ended, and why: their connections are to hear it.
     pub(crate) ended: VecDeque<(GroupKey, ConnectionError)>,
-    /// Passive connections in their handshake.
+    /// Passive connections in their handshake, and how many from where.
     pub(crate) handshakes: usize,
+    pub(crate) handshakes_from: BTreeMap<IpAddr, usize>,
+    /// Where completions are polled into.
+    pub(crate) batch: Vec<Completion>,
     /// Room for the longest LLC message.
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,
@@ -74,6 +78,17 @@ impl<P: Provider> Shared<P> {
     pub(crate) fn offer(&self) -> Offer<'_> {
         let Config { eids, max_conns, max_links, host_name, .. } = &self.config;
         Offer { eids, max_conns: *max_conns, max_links: *max_links, host_name: *host_name }
+    }
+
+    /// A connection that came in has left its handshake.
+    pub(crate) fn handshake_over(&mut self, from: IpAddr) {
+        self.handshakes -= 1;
+        if let Some(count) = self.handshakes_from.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
+                self.handshakes_from.remove(&from);
+            }
+        }
     }
 
     /// Puts a connection among those to be served.

@@ -7,11 +7,12 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 use smolsmc_llc::{self as llc, MAX_LINKS, Role};
-use smolsmc_verbs::{ArmFor, CompletionVector, FrameEngine, Provider};
+use smolsmc_verbs::{ArmFor, Completion, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
 
+use crate::completions::BATCH;
 use crate::config::Config;
 use crate::connection::{Connection, Phase};
 use crate::deadlines::{Deadline, Deadlines, Due};
@@ -112,6 +113,8 @@ impl<P: Provider> Stack<P> {
             downed: VecDeque::new(),
             ended: VecDeque::new(),
             handshakes: 0,
+            handshakes_from: BTreeMap::new(),
+            batch: vec![Completion::EMPTY; BATCH],
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
             events,
@@ -399,6 +402,9 @@ impl<P: Provider> Stack<P> {
             shared.end_hold(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
+            if connection.needs_no_buffers() {
+                connection.tcp.become_quiet();
+            }
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
@@ -458,20 +464,19 @@ impl<P: Provider> Shared<P> {
     }
 
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
-        let with_option = connection.puts_option();
         connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
             return false;
         };
-        port.tcp_out(now, device, &mut connection.tcp.set, with_option, most)
+        port.tcp_out(now, device, connection, most)
     }
 
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
-        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp.set));
+        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use smolsmc_wire::Duration;
+
+use crate::quiet::Quiet;
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
@@ -20,6 +22,17 @@ pub(crate) struct Tcp {
     timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
+    /// What was last sent: the number after it, and the one acknowledged.
+    pub(crate) seen: Option<Seen>,
+    /// The connection goes over SMC-R: the socket is empty, and this is left.
+    pub(crate) quiet: Option<Quiet>,
+}
+
+/// Numbers of the last segment that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) next: u32,
+    pub(crate) expected: u32,
 }
 
 impl Tcp {
@@ -32,7 +45,7 @@ impl Tcp {
         socket.set_timeout(Some(timeout));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Self { set, handle, timeout, closed_here: false }
+        Self { set, handle, timeout, closed_here: false, seen: None, quiet: None }
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -41,6 +54,20 @@ impl Tcp {
 
     pub(crate) fn socket_mut(&mut self) -> &mut Socket<'static> {
         self.set.get_mut(self.handle)
+    }
+
+    /// Lets the buffers go if nothing is in them, and nothing unacknowledged:
+    /// from now on octets go another way.
+    pub(crate) fn become_quiet(&mut self) {
+        let socket = self.socket();
+        let idle = self.quiet.is_none()
+            && socket.state() == State::Established
+            && socket.send_queue() == 0
+            && socket.recv_queue() == 0;
+        if let Some(seen) = self.seen.filter(|_| idle) {
+            *self.socket_mut() = Socket::new(SocketBuffer::new(Vec::new()), SocketBuffer::new(Vec::new()));
+            self.quiet = Some(Quiet::new(seen.next, seen.expected));
+        }
     }
 
     pub(crate) fn connect(&mut self, context: &mut Context, local: SocketAddr, remote: SocketAddr) -> bool {
@@ -78,13 +105,16 @@ impl Tcp {
     /// Nothing will be sent or received any more; TIME-WAIT has nothing to say
     /// either.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.state(), State::Closed | State::TimeWait)
+        match &self.quiet {
+            Some(quiet) => quiet.is_over(),
+            None => matches!(self.state(), State::Closed | State::TimeWait),
+        }
     }
 
     /// The peer has sent FIN, or everything is over: no more octets than those
     /// that can be read.
     pub(crate) fn is_at_end(&self) -> bool {
-        !self.socket().may_recv()
+        self.quiet.map_or(!self.socket().may_recv(), |quiet| quiet.is_at_end())
     }
 
     pub(crate) fn may_send(&self) -> bool {
@@ -146,7 +176,10 @@ impl Tcp {
 
     /// Whether smoltcp has nothing to send any more: a RST leaves late.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait
+        match &self.quiet {
+            Some(quiet) => quiet.is_silent(),
+            None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
+        }
     }
 
     pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
@@ -160,11 +193,17 @@ impl Tcp {
 
     pub(crate) fn close(&mut self) {
         self.closed_here = true;
-        self.socket_mut().close();
+        match &mut self.quiet {
+            Some(quiet) => quiet.close(),
+            None => self.socket_mut().close(),
+        }
     }
 
     pub(crate) fn abort(&mut self) {
         self.closed_here = true;
-        self.socket_mut().abort();
+        match &mut self.quiet {
+            Some(quiet) => quiet.abort(),
+            None => self.socket_mut().abort(),
+        }
     }
 }

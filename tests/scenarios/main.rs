@@ -7,6 +7,7 @@ mod captures;
 mod corpus;
 mod nic;
 mod replay;
+mod rings;
 mod stack;
 mod tidy;
 mod violations;

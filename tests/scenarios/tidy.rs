@@ -20,10 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
     ("cli", &["smolsmc", "decode", "ethernet"]),
-    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent"]),
+    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
+    ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
-    ("benches", &["wire", "verbs", "cdc", "roce"]),
+    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

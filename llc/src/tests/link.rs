@@ -8,8 +8,8 @@ use smolsmc_wire::{Duration, Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, Ps
 
 use crate::{
     AddLink, Body, ConfirmLink, ConfirmRkey, DeleteLink, DeleteReason, DeleteRkey, DownReason, HostOrder,
-    Ledger, Link, LinkAction, LinkRkey, LinkState, MAX_PEER_RMBS, Message, NoEyecatcher, Others,
-    RejectReason, RequestAddLink, Role, Siblings, TestLink, Timers, Version,
+    Ledger, Link, LinkAction, LinkRkey, LinkState, MAX_PEER_RMBS, MAX_REQUESTS_A_SECOND, Message,
+    NoEyecatcher, Others, RejectReason, RequestAddLink, Role, Siblings, TestLink, Timers, Version,
 };
 
 const START: Instant = Instant::from_millis(1000);
@@ -290,6 +290,22 @@ fn who_is_asked_echoes() {
     let ask = Body::TestLink(TestLink { user_data: [7; 16] });
     link.hear(START, &message(false, ask.clone()));
     assert_eq!(said(&mut link), [message(true, ask)]);
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_so_often_a_second() {
+    let mut link = active(Role::Client);
+    let ask = message(false, Body::TestLink(TestLink::default()));
+    let mut answers = 0;
+    for _ in 0..3 * MAX_REQUESTS_A_SECOND {
+        link.hear(START, &ask);
+        answers += said(&mut link).len();
+    }
+    // CONFIRM LINK was the first one.
+    assert_eq!(answers as u32, MAX_REQUESTS_A_SECOND - 1);
+    assert_eq!(link.refused(), u64::from(2 * MAX_REQUESTS_A_SECOND) + 1);
+    link.hear(after(1000), &ask);
+    assert_eq!(said(&mut link).len(), 1, "another second");
 }
 
 fn delete(all: bool, orderly: bool, number: u8, reason: DeleteReason) -> Body {

@@ -1,15 +1,26 @@
 //! Devices under smoltcp that carry one frame in, or a bounded number out, and
 //! put the SMC option on a SYN that passes.
 
-use smolsmc_clc::option;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
+use smolsmc_clc::{SynKind, option};
+use smolsmc_wire::Mac;
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, Ipv6Packet};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber,
+};
+
+use super::{Segment, Tuple};
+use crate::quiet::{Bare, WINDOW};
+use crate::tcp::Seen;
 
 const ETHERNET_LEN: usize = 14;
 
 /// The longest frame that can be a SYN: headers with all options, no payload.
 const SYN_MAX: usize = ETHERNET_LEN + 60 + option::MAX_HEADER_LEN;
+
+/// Room for a segment without octets over IPv6.
+pub(crate) const BARE_MAX: usize = ETHERNET_LEN + 40 + 20;
 
 const OPTION_LEN: usize = option::PADDED_OPTION.len();
 
@@ -74,6 +85,8 @@ impl RxToken for Frame<'_> {
 /// A device as one connection's TCP sees it: so many frames, and no more.
 pub(crate) struct Outlet<'d, D> {
     device: &'d mut D,
+    /// Where the numbers of what is sent are noted, if anybody cares.
+    seen: Option<&'d mut Option<Seen>>,
     ethernet_mtu: u16,
     with_option: bool,
     frames_left: usize,
@@ -83,11 +96,12 @@ pub(crate) struct Outlet<'d, D> {
 impl<'d, D: Device> Outlet<'d, D> {
     pub(crate) const fn new(
         device: &'d mut D,
+        seen: Option<&'d mut Option<Seen>>,
         ethernet_mtu: u16,
         with_option: bool,
         frames_max: usize,
     ) -> Self {
-        Self { device, ethernet_mtu, with_option, frames_left: frames_max, full: false }
+        Self { device, seen, ethernet_mtu, with_option, frames_left: frames_max, full: false }
     }
 
     /// Whether no more frames will be taken now.
@@ -102,7 +116,7 @@ impl<D: Device> Device for Outlet<'_, D> {
     where
         Self: 'a;
     type TxToken<'a>
-        = WithOption<D::TxToken<'a>>
+        = WithOption<'a, D::TxToken<'a>>
     where
         Self: 'a;
 
@@ -117,7 +131,7 @@ impl<D: Device> Device for Outlet<'_, D> {
         let token = self.device.transmit(now);
         self.full = token.is_none();
         self.frames_left -= 1;
-        token.map(|token| WithOption { token, with_option: self.with_option })
+        token.map(|token| WithOption { token, seen: self.seen.as_deref_mut(), with_option: self.with_option })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -127,18 +141,42 @@ impl<D: Device> Device for Outlet<'_, D> {
 
 /// Permission to send one frame; a SYN goes out with the SMC option if it is
 /// to. Other frames are written straight into the device's buffer.
-pub(crate) struct WithOption<T> {
+pub(crate) struct WithOption<'s, T> {
     token: T,
+    seen: Option<&'s mut Option<Seen>>,
     with_option: bool,
 }
 
-impl<T: TxToken> TxToken for WithOption<T> {
+impl<T: TxToken> TxToken for WithOption<'_, T> {
+    #[inline]
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        if self.with_option && len <= SYN_MAX {
+            return self.consume_syn(len, f);
+        }
+        let Some(seen) = self.seen else { return self.token.consume(len, f) };
+        self.token.consume(len, |frame| {
+            let result = f(frame);
+            note(seen, frame);
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
+
+impl<T: TxToken> WithOption<'_, T> {
+    /// A frame that may be a SYN is written elsewhere first: it may grow.
+    #[cold]
+    fn consume_syn<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut syn = [0; SYN_MAX + OPTION_LEN];
-        let Some(frame) = syn.get_mut(..len).filter(|_| self.with_option && len <= SYN_MAX) else {
-            return self.token.consume(len, f);
-        };
+        // Not longer than that, as the caller has seen.
+        let (frame, _) = syn.split_at_mut(len.min(SYN_MAX));
         let result = f(frame);
+        if let Some(seen) = self.seen {
+            note(seen, frame);
+        }
         let len = append_option(&mut syn, len);
         self.token.consume(len, |out| {
             if let Some(frame) = syn.get(..len) {
@@ -147,10 +185,54 @@ impl<T: TxToken> TxToken for WithOption<T> {
         });
         result
     }
+}
 
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.token.set_meta(meta);
+/// Remembers the numbers of a TCP segment that is sent.
+fn note(seen: &mut Option<Seen>, frame: &[u8]) {
+    if let Some(segment) = Segment::of(frame) {
+        let len =
+            segment.payload_len as u32 + u32::from(segment.fin) + u32::from(segment.kind != SynKind::Other);
+        *seen = Some(Seen { next: segment.seq.wrapping_add(len), expected: segment.ack });
     }
+}
+
+/// One segment without octets, as a frame.
+pub(crate) fn bare_frame(buffer: &mut [u8; BARE_MAX], macs: (Mac, Mac), tuple: &Tuple, bare: Bare) -> usize {
+    let (Mac(from), Mac(to)) = macs;
+    let tcp = TcpRepr {
+        src_port: tuple.local.port(),
+        dst_port: tuple.remote.port(),
+        control: match bare {
+            Bare { reset: true, .. } => TcpControl::Rst,
+            Bare { fin: true, .. } => TcpControl::Fin,
+            _ => TcpControl::None,
+        },
+        seq_number: TcpSeqNumber(bare.seq as i32),
+        ack_number: Some(TcpSeqNumber(bare.ack as i32)),
+        window_len: WINDOW,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (source, target) = (tuple.local.ip().into(), tuple.remote.ip().into());
+    let ip = IpRepr::new(source, target, IpProtocol::Tcp, tcp.buffer_len(), 64);
+    let ip_len = ip.header_len();
+    let (checks, len) = (ChecksumCapabilities::default(), ETHERNET_LEN + ip_len + tcp.buffer_len());
+    let kind = if tuple.local.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
+    let mut ethernet = EthernetFrame::new_unchecked(&mut buffer[..]);
+    ethernet.set_src_addr(EthernetAddress(from));
+    ethernet.set_dst_addr(EthernetAddress(to));
+    ethernet.set_ethertype(kind);
+    if let Some(packet) = buffer.get_mut(ETHERNET_LEN..len) {
+        ip.emit(&mut *packet, &checks);
+        if let Some(segment) = packet.get_mut(ip_len..) {
+            tcp.emit(&mut TcpPacket::new_unchecked(segment), &source, &target, &checks);
+        }
+    }
+    len
 }
 
 /// Puts the option on the frame in the first `len` octets, if it is a SYN with
@@ -173,11 +255,11 @@ fn ip_header_len(frame: &[u8]) -> Option<usize> {
     match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => {
             let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-            (ip.next_header() == smoltcp::wire::IpProtocol::Tcp).then(|| usize::from(ip.header_len()))
+            (ip.next_header() == IpProtocol::Tcp).then(|| usize::from(ip.header_len()))
         }
         EthernetProtocol::Ipv6 => {
             let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            (ip.next_header() == smoltcp::wire::IpProtocol::Tcp).then(|| ip.header_len())
+            (ip.next_header() == IpProtocol::Tcp).then(|| ip.header_len())
         }
         _ => None,
     }

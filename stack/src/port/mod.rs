@@ -12,14 +12,18 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
-pub(crate) use carrier::{Inlet, Outlet};
+use carrier::{BARE_MAX, Inlet, Outlet, bare_frame};
 pub(crate) use segment::{Segment, is_stray_roce};
 
 use crate::config::PortConfig;
+use crate::connection::Connection;
+use crate::quiet::Quiet;
+use crate::tcp::Tcp;
 
 /// One port: an interface of smoltcp, and the RDMA port on the same cable.
 pub(crate) struct Port {
     pub(crate) iface: Interface,
+    mac: Mac,
     pub(crate) mtu: u16,
     pub(crate) rdma: Option<RdmaPort>,
     pub(crate) addresses: Vec<(IpAddr, u8)>,
@@ -55,6 +59,7 @@ impl Port {
         }
         Self {
             iface,
+            mac: config.mac,
             mtu: config.ethernet_mtu,
             rdma: config.rdma,
             addresses: config.addresses.clone(),
@@ -110,17 +115,50 @@ impl Port {
         &mut self,
         now: Instant,
         device: &mut D,
-        set: &mut SocketSet<'static>,
-        with_option: bool,
+        connection: &mut Connection,
         frames_max: usize,
     ) -> bool {
-        let mut outlet = Outlet::new(device, self.mtu, with_option, frames_max);
+        let with_option = connection.puts_option();
+        let may_become_quiet = connection.may_become_quiet();
+        let tcp = &mut connection.tcp;
+        if let Some(quiet) = &mut tcp.quiet {
+            return self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
+        }
+        let seen = may_become_quiet.then_some(&mut tcp.seen);
+        let mut outlet = Outlet::new(device, seen, self.mtu, with_option, frames_max);
         while !outlet.is_shut() {
-            if self.iface.poll_egress(moment(now), &mut outlet, set) == smoltcp::iface::PollResult::None {
+            if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
+                == smoltcp::iface::PollResult::None
+            {
                 return false;
             }
         }
         true
+    }
+
+    /// Lets a connection without octets say what it has to; whether there was no
+    /// room for it.
+    fn quiet_out<D: Device>(
+        &self,
+        now: Instant,
+        device: &mut D,
+        quiet: &mut Quiet,
+        tuple: &Tuple,
+        peer: Mac,
+    ) -> bool {
+        quiet.run_timer(now);
+        while !quiet.is_silent() {
+            let Some(token) = device.transmit(moment(now)) else { return true };
+            let Some(bare) = quiet.next_segment(now) else { break };
+            let mut frame = [0; BARE_MAX];
+            let len = bare_frame(&mut frame, (self.mac, peer), tuple, bare);
+            token.consume(len, |out| {
+                if let Some(frame) = frame.get(..len) {
+                    out.copy_from_slice(frame);
+                }
+            });
+        }
+        false
     }
 
     /// Gives the engine's next frame to the device.
@@ -138,8 +176,11 @@ impl Port {
     }
 
     /// When a connection's TCP wants to be polled.
-    pub(crate) fn tcp_due(&mut self, now: Instant, set: &SocketSet<'static>) -> Option<Instant> {
-        let due = self.iface.poll_at(moment(now), set)?;
+    pub(crate) fn tcp_due(&mut self, now: Instant, tcp: &Tcp) -> Option<Instant> {
+        if let Some(quiet) = &tcp.quiet {
+            return quiet.due();
+        }
+        let due = self.iface.poll_at(moment(now), &tcp.set)?;
         Some(Instant::from_micros(u64::try_from(due.total_micros()).unwrap_or(0)))
     }
 }

@@ -352,7 +352,7 @@ impl<P: Provider> Shared<P> {
         if connection.role == Role::Client {
             return self.tell_open(handle, connection);
         }
-        self.handshakes -= 1;
+        self.handshake_over(connection.tuple.remote.ip());
         let listener = connection.listener.and_then(|listener| self.listeners.get_mut(listener));
         match listener {
             Some(listener) => {

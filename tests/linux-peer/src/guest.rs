@@ -166,7 +166,7 @@ fn arguments(
         let mac = nic.mac.map(|octet| format!("{octet:02x}")).join(":");
         let path = at(&format!("eth{number}"));
         add("-netdev", format!("stream,id=net{number},server=on,addr.type=unix,addr.path={path}"));
-        add("-device", format!("virtio-net-pci,netdev=net{number},mac={mac},romfile="));
+        add("-device", format!("virtio-net-pci,id=nic{number},netdev=net{number},mac={mac},romfile="));
     }
     list
 }
@@ -266,7 +266,7 @@ impl Guest {
     ///
     /// What QEMU says.
     pub fn carrier(&self, nic: usize, up: bool) -> Result<()> {
-        lock(&self.qmp).execute("set_link", &json!({ "name": format!("net{nic}"), "up": up }))
+        lock(&self.qmp).execute("set_link", &json!({ "name": format!("nic{nic}"), "up": up }))
     }
 
     /// Freezes the guest, as if it had died, or lets it go on.

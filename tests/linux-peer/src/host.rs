@@ -1,22 +1,20 @@
 //! Our own stack at the other end of a guest's NIC.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
-use std::{fs::File, thread};
 
 use serde::de::DeserializeOwned;
 use smolsmc::{
     Config, Eid, ListenOptions, ListenerHandle, Mac, PortConfig, RecvError, SendError, SocketHandle,
     SocketOptions, SoftNic, Stack, Transport, Wakeup,
 };
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smolsmc_ethernet::{DEFAULT_MTU, Port, StreamPort, wait};
 
 use crate::scenario::{Stage, ensure};
-use crate::{Error, Pending, Result, frames, pattern};
+use crate::{Error, Pending, Result, pattern};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,7 +27,7 @@ const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0x64, 1]);
 /// Our stack as a host in a guest's network.
 pub(crate) struct Host {
     stack: Stack<SoftNic>,
-    device: Cable,
+    port: Port,
     start: Instant,
     /// Sockets whose octets are sent back.
     echoing: Vec<Echo>,
@@ -57,14 +55,16 @@ impl Host {
         change(&mut config);
         let stack = smolsmc::soft(config, smolsmc::Instant::ZERO);
         let stack = stack.map_err(|error| Error::Scenario(error.to_string()))?;
-        Ok(Self { stack, device: Cable::new(stage.attach(0)?)?, start: Instant::now(), echoing: Vec::new() })
+        let stream = StreamPort::from_stream(stage.attach(0)?, DEFAULT_MTU);
+        let port = Port::Stream(stream.map_err(Error::io("a NIC's socket"))?);
+        Ok(Self { stack, port, start: Instant::now(), echoing: Vec::new() })
     }
 
     /// One turn of everything; sleeps if there is nothing to do.
     pub(crate) fn turn(&mut self) {
         let now = |start: Instant| smolsmc::Instant::from_micros(start.elapsed().as_micros() as u64);
-        self.device.take_waiting();
-        let outcome = self.stack.poll(now(self.start), core::slice::from_mut(&mut self.device));
+        let outcome = self.stack.poll(now(self.start), core::slice::from_mut(&mut self.port));
+        self.port.flush();
         let echoed = self.echo();
         if outcome.progressed || outcome.more || echoed {
             return;
@@ -74,7 +74,8 @@ impl Host {
             Wakeup::At(at) => at.since(now(self.start)).micros(),
             Wakeup::OnInput => u64::MAX,
         };
-        self.device.wait(Duration::from_micros(until.min(1000)));
+        // The guest's answers come another way: look at them now and then.
+        let _ = wait([&self.port], Some(Duration::from_micros(until.min(1000))));
     }
 
     /// Takes turns until `done` says something.
@@ -260,82 +261,5 @@ impl Host {
         self.until("the end of our connections", |host| Ok((!host.stack.has_connections()).then_some(())))?;
         self.stack.leave();
         self.until("the end of our link groups", |host| Ok(host.stack.is_idle().then_some(())))
-    }
-}
-
-/// Frames over a stream socket with QEMU's framing; a thread reads.
-struct Cable {
-    stream: UnixStream,
-    arriving: Receiver<Vec<u8>>,
-    inbox: VecDeque<Vec<u8>>,
-}
-
-impl Cable {
-    fn new(stream: UnixStream) -> Result<Self> {
-        let mut reader = stream.try_clone().map_err(Error::io("a NIC's socket"))?;
-        let (sender, arriving) = mpsc::channel();
-        thread::spawn(move || {
-            let mut frame = Vec::new();
-            while frames::read(&mut reader, &mut frame).unwrap_or(false) {
-                if sender.send(core::mem::take(&mut frame)).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Self { stream, arriving, inbox: VecDeque::new() })
-    }
-
-    fn take_waiting(&mut self) {
-        self.inbox.extend(self.arriving.try_iter());
-    }
-
-    fn wait(&mut self, most: Duration) {
-        self.inbox.extend(self.arriving.recv_timeout(most));
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-    }
-}
-
-struct Received(Vec<u8>);
-struct Sending<'a>(&'a mut UnixStream);
-
-impl RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        // A guest that is gone is noticed by whoever waits for it.
-        let _ = frames::write(self.0, &frame);
-        result
-    }
-}
-
-impl Device for Cable {
-    type RxToken<'a> = Received;
-    type TxToken<'a> = Sending<'a>;
-
-    fn receive(&mut self, _now: smoltcp::time::Instant) -> Option<(Received, Sending<'_>)> {
-        let frame = self.inbox.pop_front()?;
-        Some((Received(frame), Sending(&mut self.stream)))
-    }
-
-    fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.stream))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
     }
 }

@@ -11,6 +11,9 @@ use crate::{Error, Guest, GuestConfig, Kernel, Result, initramfs, machine};
 /// Where the kernel is kept, if not under `target`.
 const CACHE_VARIABLE: &str = "SMOLSMC_LINUX_PEER_DIR";
 
+/// How the names of the folders for sockets begin.
+const SOCKETS: &str = "smolsmc-lab-";
+
 /// A kernel, an initramfs and a folder: ready to boot guests.
 pub struct Lab {
     cache: PathBuf,
@@ -38,7 +41,7 @@ impl Lab {
         let initramfs = initramfs::build(&cache, &kernel)?;
         sweep(&env::temp_dir());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let sockets = env::temp_dir().join(format!("smolsmc-{}-{number}", std::process::id()));
+        let sockets = env::temp_dir().join(format!("{SOCKETS}{}-{number}", std::process::id()));
         make_folder(&sockets)?;
         Ok(Self { cache, kernel, initramfs, sockets })
     }
@@ -79,8 +82,7 @@ impl Drop for Lab {
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let mut parts = name.splitn(3, '-');
-        let (Some("smolsmc"), Some(process), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+        let Some((process, _)) = name.strip_prefix(SOCKETS).and_then(|rest| rest.split_once('-')) else {
             continue;
         };
         let is_number = process.bytes().all(|octet| octet.is_ascii_digit());

@@ -1,6 +1,5 @@
-//! The one connection with a guest's NIC, for as long as the guest lives: QEMU
-//! 7.2 does not survive it when whoever is at the other end of a stream socket
-//! goes and another one comes.
+//! The one connection with a guest's NIC, for as long as the guest lives: with a
+//! netdev that nobody is connected to, QEMU 7.2 was seen to end in SIGSEGV.
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;

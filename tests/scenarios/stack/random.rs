@@ -138,6 +138,30 @@ fn a_seed_run_twice_is_the_same_run() {
     }
 }
 
+/// Clients that open and say nothing keep no other client out.
+#[test]
+fn a_slow_handshake_from_one_source_leaves_room_for_another() {
+    let mut lan = Lan::of(42, 3, |_, config| {
+        config.limits.handshakes = 20;
+        config.limits.handshakes_per_source = 8;
+    });
+    let local = SocketAddr::new(address_of(SERVER), PORT);
+    let listener = lan.stack(SERVER).listen(local, smolsmc::ListenOptions::USUAL).unwrap();
+    for _ in 0..30 {
+        lan.stack(CLIENT).connect(local, smolsmc::SocketOptions::default()).unwrap();
+    }
+    // SYNs pass, what follows does not.
+    lan.until(Duration::from_secs(1), "the SYNs", |lan| lan.stack(SERVER).has_connections());
+    lan.set_faults(CLIENT, Faults { loss: 1.0, ..Faults::default() });
+    lan.run_for(Duration::from_millis(100));
+    let other = lan.stack(2).connect(local, smolsmc::SocketOptions::default()).unwrap();
+    let mut accepted = None;
+    lan.until(Duration::from_secs(3), "the other client", |lan| {
+        accepted = accepted.or_else(|| lan.stack(SERVER).accept(listener));
+        accepted.is_some() && lan.stack(2).socket(other).unwrap().transport().is_some()
+    });
+}
+
 #[test]
 fn a_listener_with_a_full_backlog_lets_clients_wait() {
     let mut pair = Pair::new(41);

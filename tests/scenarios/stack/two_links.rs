@@ -146,6 +146,57 @@ fn one_of_two_links_is_killed_in_mid_transfer_and_no_octet_is_lost() {
     }
 }
 
+/// A short exchange on the first link, whose path dies after `after` RoCE frames
+/// of `who`: not an octet is lost, whatever the last thing was that arrived.
+/// Returns how many frames it took.
+fn exchange_with_a_cut(who: usize, after: u64) -> u64 {
+    const LEN: u64 = 9000;
+    let mut pair = pair(65);
+    let (client, server) = pair.connect();
+    pair.lan.run_for(Duration::from_millis(50));
+    pair.lan.log = None;
+    pair.lan.cut_roce(who, 0, after);
+    let mut state = [(0, 0); 2];
+    pair.lan.until(Duration::from_secs(60), "all octets", |lan| {
+        for (stream, (from, to)) in
+            [(1, ((CLIENT, client), (SERVER, server))), (2, ((SERVER, server), (CLIENT, client)))]
+        {
+            let (sent, received) = &mut state[stream as usize - 1];
+            // In pieces, so that there are many messages to lose.
+            *sent += send_some(lan, from, stream, *sent, LEN.min(*received + 2500));
+            *received += recv_some(lan, to, stream, *received).unwrap_or(0);
+        }
+        state == [(LEN, LEN); 2]
+    });
+    let error = |pair: &mut Pair, host, socket| pair.error(host, socket);
+    assert_eq!(error(&mut pair, CLIENT, client), None);
+    assert_eq!(error(&mut pair, SERVER, server), None);
+    pair.close(CLIENT, client);
+    assert_eq!(pair.read_to_end((SERVER, server)), 0);
+    pair.close(SERVER, server);
+    pair.until_closed();
+    pair.lan.cut_roce(who, 0, u64::MAX)
+}
+
+/// The last word of a connection was lost with its link, and the connection gave
+/// its part of the group back before it could say it again.
+#[test]
+fn a_close_that_was_lost_with_its_link_is_said_again() {
+    exchange_with_a_cut(SERVER, 20);
+}
+
+/// Not sampled but enumerated: every frame is the last one once.
+#[test]
+fn a_link_may_die_at_any_frame() {
+    for who in [CLIENT, SERVER] {
+        let frames = exchange_with_a_cut(who, u64::MAX);
+        assert!((20..400).contains(&frames), "{frames}");
+        for after in 0..=frames {
+            exchange_with_a_cut(who, after);
+        }
+    }
+}
+
 #[test]
 fn a_port_that_comes_back_gives_the_group_its_second_link_again() {
     let mut pair = pair(64);

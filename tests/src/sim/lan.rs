@@ -32,6 +32,8 @@ struct Host {
     cables: Vec<Cable>,
     /// Its RoCE frames are lost.
     without_roce: bool,
+    /// By port: RoCE frames sent, and after how many the path is dead.
+    roce_sent: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +94,7 @@ impl Lan {
             macs: config.ports.iter().map(|port| port.mac).collect(),
             devices: config.ports.iter().map(|_| Queues::default()).collect(),
             cables: config.ports.iter().map(|_| Cable::default()).collect(),
+            roce_sent: config.ports.iter().map(|_| (0, u64::MAX)).collect(),
             stack: smolsmc::soft(config, now).expect("a sound configuration"),
             without_roce: false,
         };
@@ -145,6 +148,14 @@ impl Lan {
     /// What happens to frames that this host sends on one port from now on.
     pub fn set_port_faults(&mut self, host: usize, port: usize, faults: Faults) {
         self.hosts[host].cables[port].faults = faults;
+    }
+
+    /// From the `after`th RoCE frame on that this host sends on a port, all are
+    /// lost, and all that would arrive there too; counted from now. Returns how
+    /// many were counted before.
+    pub fn cut_roce(&mut self, host: usize, port: usize, after: u64) -> u64 {
+        let (sent, _) = std::mem::replace(&mut self.hosts[host].roce_sent[port], (0, after));
+        sent
     }
 
     /// Whether RoCE frames of this host are lost, as behind a firewall.
@@ -234,7 +245,8 @@ impl Lan {
             log.push((self.now, frame.clone()));
         }
         // UDP port 4791 behind an IPv4 header without options.
-        if self.hosts[from.0].without_roce && frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]) {
+        let is_roce = frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]);
+        if is_roce && self.loses_roce(from, &frame) {
             return;
         }
         let to: [u8; 6] = frame[..6].try_into().expect("six octets");
@@ -252,6 +264,21 @@ impl Lan {
                 }
             }
         }
+    }
+}
+
+impl Lan {
+    fn loses_roce(&mut self, from: (usize, usize), frame: &[u8]) -> bool {
+        let host = &mut self.hosts[from.0];
+        let (sent, after) = &mut host.roce_sent[from.1];
+        *sent += 1;
+        let cut = *sent > *after;
+        let to = |mac: &Mac| frame[..6] == mac.0;
+        let dead = |host: &Host| {
+            let ports = host.macs.iter().zip(&host.roce_sent);
+            ports.clone().any(|(mac, (sent, after))| to(mac) && sent > after)
+        };
+        cut || self.hosts[from.0].without_roce || self.hosts.iter().any(dead)
     }
 }
 

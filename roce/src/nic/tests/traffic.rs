@@ -479,3 +479,18 @@ fn a_buffer_too_short_changes_nothing() {
     pair.settle();
     assert_eq!(pair.sides[0].sent(), [(1, WcStatus::Success)]);
 }
+
+#[test]
+fn frames_and_their_octets_are_counted_at_both_ends() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 600), pair.write_op(0));
+    let mut octets = 0;
+    pair.sides[0].post(1, op, &[from]);
+    for frame in pair.collect(0) {
+        octets += frame.len() as u64;
+        pair.deliver(1, &frame);
+    }
+    let [near, far] = [0, 1].map(|i: usize| *pair.sides[i].nic.counters());
+    assert_eq!((near.frames_out, near.octets_out, near.frames_in), (3, octets, 0));
+    assert_eq!((far.frames_in, far.octets_in, far.frames_out), (3, octets, 0));
+}

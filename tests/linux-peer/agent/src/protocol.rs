@@ -89,7 +89,7 @@ pub enum SocketOption {
     ReceiveBuffer(usize),
     /// `SO_SNDBUF`, in octets (Linux doubles it).
     SendBuffer(usize),
-    /// `SO_LINGER` on, with 0 seconds: close is an abort.
+    /// `SO_LINGER` on, with 0 seconds: an abort over TCP; over SMC only the drain is left out.
     LingerZero,
     /// `SO_KEEPALIVE`.
     KeepAlive(bool),
