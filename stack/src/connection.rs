@@ -17,6 +17,7 @@ use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
 use crate::socket::{Cork, Readiness};
+use crate::stats::{MessageStats, SocketStats};
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
 use crate::wakers::Wakers;
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     pub(crate) wakers: Wakers,
     /// Events of its end.
     pub(crate) told: Told,
+    pub(crate) stats: SocketStats,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }
@@ -158,6 +160,7 @@ pub(crate) struct Smc {
     pub(crate) flow: Flow,
     pub(crate) close: Close,
     pub(crate) cork: Cork,
+    pub(crate) stats: MessageStats,
     /// The peer's urgent octet, to be fetched.
     pub(crate) urgent: Option<u8>,
     /// So long nothing is written behind our urgent octet.

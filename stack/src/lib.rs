@@ -49,6 +49,7 @@ mod rendezvous;
 mod shared;
 mod socket;
 mod stack;
+mod stats;
 mod summary;
 mod tcp;
 mod transmit;
@@ -69,5 +70,6 @@ pub use socket::{ReadableSpan, Readiness, Socket};
 #[cfg(feature = "embedded-io")]
 pub use socket::{Stream, StreamError};
 pub use stack::{PollOutcome, Stack, Wakeup};
+pub use stats::{FALLBACK_REASONS, FallbackCount, MessageStats, SocketStats, StackStats};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

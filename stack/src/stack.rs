@@ -26,6 +26,7 @@ use crate::options::{ListenOptions, SocketOptions};
 use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
+use crate::stats::{SocketStats, StackStats};
 use crate::tcp::Tcp;
 use crate::wakers::Wakers;
 
@@ -118,6 +119,7 @@ impl<P: Provider> Stack<P> {
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
             events,
+            stats: StackStats::default(),
             noticed: VecDeque::new(),
             knocked: VecDeque::new(),
         };
@@ -146,8 +148,11 @@ impl<P: Provider> Stack<P> {
         completions += self.shared.completions(&mut self.connections);
         self.settle();
         self.wake();
+        let progressed = frames_in + completions + said + frames_out > 0;
+        self.shared.stats.polls += 1;
+        self.shared.stats.idle_polls += u64::from(!progressed);
         PollOutcome {
-            progressed: frames_in + completions + said + frames_out > 0,
+            progressed,
             readiness_changed: self.shared.readiness_changed,
             more: frames_in >= limits.frames || completions >= limits.completions || served || out_full,
         }
@@ -459,6 +464,7 @@ impl<P: Provider> Shared<P> {
             is_dirty: false,
             wakers: Wakers::default(),
             told: Told::default(),
+            stats: SocketStats::default(),
             is_released: false,
         }
     }

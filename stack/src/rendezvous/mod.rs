@@ -34,6 +34,7 @@ use crate::group::{GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::socket::Cork;
+use crate::stats::MessageStats;
 use crate::transport::{Fallback, Transport};
 
 pub(crate) use client::common_mtu;
@@ -312,6 +313,7 @@ impl<P: Provider> Shared<P> {
             flow,
             close: Close::default(),
             cork: Cork::default(),
+            stats: MessageStats::default(),
             urgent: None,
             held_until: None,
             said: StateFlags::empty(),
@@ -349,6 +351,7 @@ impl<P: Provider> Shared<P> {
     fn left_handshake(&mut self, handle: SocketHandle, connection: &mut Connection, well: bool) {
         connection.phase_until = None;
         self.readiness_changed = true;
+        self.stats.handshake_over(connection);
         if connection.role == Role::Client {
             return self.tell_open(handle, connection);
         }
@@ -411,6 +414,7 @@ fn say(connection: &mut Connection, message: &Message) -> Result<(), ConnectionE
 impl Smc {
     /// Takes a message of the peer; whether there is news for the application.
     pub(crate) fn hear<P: Provider>(&mut self, provider: &P, message: &smolsmc_cdc::CdcMessage) -> bool {
+        self.stats.heard += 1;
         match self.flow.hear(message) {
             Ok(heard) => {
                 if heard.urgent.is_some() || self.flow.is_urgent_expected() {

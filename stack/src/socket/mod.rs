@@ -126,7 +126,7 @@ impl<'a, P: Provider> Socket<'a, P> {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         match self.connection.phase {
             // On the hot path only what has something to say costs anything.
             Phase::Smc(_) if !self.connection.is_released => self.shared.queue(self.handle, self.connection),

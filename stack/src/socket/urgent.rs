@@ -25,8 +25,7 @@ impl<P: Provider> Socket<'_, P> {
         let Phase::Smc(smc) = &mut self.connection.phase else { return Err(SendError::NoUrgent) };
         smc.put(&mut self.shared.provider, &[octet]);
         smc.flow.urge();
-        self.settle();
-        Ok(())
+        self.sent(Ok(1)).map(|_| ())
     }
 
     /// The peer's urgent octet, once, if it has arrived and they are not inline

@@ -4,6 +4,7 @@ mod as_linux;
 mod basics;
 mod closing;
 mod corking;
+mod counting;
 mod embedded;
 mod events;
 mod failing;
