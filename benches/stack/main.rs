@@ -122,6 +122,7 @@ fn idle_polls(counts: &[usize], times: u32) {
     let mut base = 0.0;
     for &count in counts {
         let mut hosts = Hosts::new(RmbeSize::KIB_16);
+        let empty = allocations::octets();
         let sockets: Vec<_> = (0..count).map(|_| hosts.connect(false)).collect();
         // Each has said something once, and is idle from then on.
         let mut buffer = [0; 1];
@@ -129,11 +130,17 @@ fn idle_polls(counts: &[usize], times: u32) {
             hosts.round_trip(*pair, &[7], &mut buffer);
         }
         while hosts.turn() {}
+        let held = (allocations::octets() - empty) as f64 / 2.0;
         let mut seen: Vec<_> = (0..7).map(|_| nanos(times, || hosts.idle_poll())).collect();
         let each = median(&mut seen);
         if count == 0 {
             base = each;
         }
-        println!("idle poll with {count:6} connections: {each:6.1} ns, {:.2} x that of none", each / base);
+        print!("idle poll with {count:6} connections: {each:6.1} ns, {:.2} x that of none", each / base);
+        match count {
+            0 => println!(),
+            // Two rings of 16 KiB each; what links and groups need is shared out.
+            _ => println!("; {:.0} octets a connection beside its rings", held / count as f64 - 32_768.0),
+        }
     }
 }

@@ -283,12 +283,14 @@ impl<P: Provider> Shared<P> {
         let Some(connection) = connections.get_mut(handle) else { return };
         match &mut connection.phase {
             Phase::Smc(smc) if smc.group == key => {
+                // At the first word TCP can give its buffers back.
+                let is_first = !smc.flow.has_heard();
                 let (news, is_done) = (smc.hear(&self.provider, message), smc.is_done());
                 if news {
                     self.readiness_changed = true;
                     self.notice(handle, connection);
                 }
-                if is_done {
+                if is_first || is_done {
                     self.touch(handle, connection);
                 }
                 self.queue(handle, connection);

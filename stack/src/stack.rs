@@ -81,7 +81,7 @@ impl<P: Provider> Stack<P> {
                 let limits = &config.limits;
                 let per_link = limits.receives + limits.messages * COMPLETIONS_PER_LINK;
                 let groups = u32::try_from(limits.groups).unwrap_or(u32::MAX);
-                let entries = per_link.saturating_mul(groups).min(most);
+                let entries = per_link.saturating_mul(groups).clamp(1, most);
                 cqs.push((device, provider.create_cq(device, entries, CompletionVector::default())?));
             }
         }

@@ -162,4 +162,11 @@ impl<'a, P: Provider> Socket<'a, P> {
     pub fn readiness(&self) -> Readiness {
         self.connection.readiness()
     }
+
+    /// Whether it still holds TCP buffers: over SMC-R they go with the peer's
+    /// first CDC message.
+    #[must_use]
+    pub const fn has_tcp_buffers(&self) -> bool {
+        self.connection.tcp.quiet.is_none()
+    }
 }

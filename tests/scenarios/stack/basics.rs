@@ -48,6 +48,20 @@ fn a_syn_ack_goes_as_soon_as_the_neighbour_is_known() {
     assert!(took < Duration::from_millis(100), "{} us", took.micros());
 }
 
+/// An idle connection kept 128 KiB, since nothing touched it after the first
+/// octets.
+#[test]
+fn tcp_buffers_go_when_octets_go_another_way() {
+    let mut pair = Pair::new(10);
+    let (client, server) = pair.connect();
+    pair.transfer((CLIENT, client), (SERVER, server), 10);
+    pair.transfer((SERVER, server), (CLIENT, client), 10);
+    pair.lan.run_for(Duration::from_millis(10));
+    for (host, socket) in [(CLIENT, client), (SERVER, server)] {
+        assert!(!pair.lan.stack(host).socket(socket).unwrap().has_tcp_buffers(), "host {host}");
+    }
+}
+
 #[test]
 fn rings_of_every_pair_of_sizes() {
     for (own, other) in [(0, 5), (5, 0), (2, 1), (0, 0)] {

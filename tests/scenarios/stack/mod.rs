@@ -5,6 +5,7 @@ mod basics;
 mod closing;
 mod corking;
 mod counting;
+mod declines;
 mod embedded;
 mod events;
 mod failing;

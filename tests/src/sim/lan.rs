@@ -19,9 +19,14 @@ pub struct Lan {
     numbers: u64,
     random: Random,
     trace: DefaultHasher,
+    /// Changes frames on their way, by the host that sent them.
+    pub meddler: Option<Meddler>,
     /// Every frame that was sent, and when, if it is kept.
     pub log: Option<Vec<(Instant, Vec<u8>)>>,
 }
+
+/// Sees every frame that is sent, with its host, and may change it.
+pub type Meddler = Box<dyn FnMut(usize, &mut Vec<u8>)>;
 
 struct Host {
     stack: Stack<SoftNic>,
@@ -105,6 +110,7 @@ impl Lan {
             numbers: 0,
             random: Random::new(seed),
             trace: DefaultHasher::new(),
+            meddler: None,
             log: None,
         }
     }
@@ -241,6 +247,9 @@ impl Lan {
     }
 
     fn send(&mut self, from: (usize, usize), mut frame: Vec<u8>) {
+        if let Some(meddle) = &mut self.meddler {
+            meddle(from.0, &mut frame);
+        }
         if let Some(log) = &mut self.log {
             log.push((self.now, frame.clone()));
         }

@@ -21,7 +21,7 @@ pub mod workload;
 mod world;
 
 pub use faults::{Burst, Faults, Rate};
-pub use lan::{Lan, address_of, host_config, second_port};
+pub use lan::{Lan, Meddler, address_of, host_config, second_port};
 pub use random::Random;
 pub use rig::{Controlled, SimRig};
 pub use soft::{SOFT_DEVICES, address_vector, careless_nic, port_of, soft_nic};

@@ -1,0 +1,195 @@
+//! Every reason to decline, once: a message is changed on its way so that its
+//! receiver must say no, and both sides go on with TCP.
+
+use smolsmc::{Config, Diagnosis, Fallback, Transport};
+use smolsmc_roce::packet::RocePacket;
+use smolsmc_tests::sim::Meddler;
+use smoltcp::wire::{EthernetFrame, Ipv4Packet, TcpPacket};
+
+use super::pair::{CLIENT, Pair, SERVER};
+
+/// Octets before the TCP header.
+const TCP_AT: usize = 34;
+
+/// CLC message types.
+const PROPOSAL: u8 = 1;
+const ACCEPT: u8 = 2;
+const CONFIRM: u8 = 3;
+
+/// Changes the CLC messages of one type, and mends the checksum.
+fn clc(kind: u8, change: impl Fn(&mut [u8]) + 'static) -> Meddler {
+    Box::new(move |_, frame| {
+        if frame.get(12..14) != Some(&[8, 0]) || frame[23] != 6 {
+            return;
+        }
+        let payload_at = TCP_AT + usize::from(frame[TCP_AT + 12] >> 4) * 4;
+        let is_clc = |payload: &[u8]| payload.starts_with(&[0xe2, 0xd4, 0xc3, 0xd9]) && payload[4] == kind;
+        if !frame.get(payload_at..).is_some_and(is_clc) {
+            return;
+        }
+        change(&mut frame[payload_at..]);
+        let ethernet = EthernetFrame::new_unchecked(&frame[..]);
+        let ip = Ipv4Packet::new_unchecked(ethernet.payload());
+        let (from, to, end) = (ip.src_addr(), ip.dst_addr(), 14 + usize::from(ip.total_len()));
+        TcpPacket::new_unchecked(&mut frame[TCP_AT..end]).fill_checksum(&from.into(), &to.into());
+    })
+}
+
+/// Changes SENDs whose first octet is `kind`, and seals them again.
+fn llc(kind: u8, response: bool, change: impl Fn(&mut [u8]) + 'static) -> Meddler {
+    Box::new(move |_, frame| {
+        let Ok(Some(packet)) = RocePacket::parse(frame) else { return };
+        if packet.payload.first() != Some(&kind) || (packet.payload[3] & 0x80 != 0) != response {
+            return;
+        }
+        let (headers, mut payload) = (packet.headers(), packet.payload.to_vec());
+        change(&mut payload);
+        let mut sealed = vec![0; frame.len()];
+        headers.emit_with(&payload, &mut sealed).unwrap();
+        frame.copy_from_slice(&sealed);
+    })
+}
+
+/// Connects with `meddler` on the wire: whoever says no does so with `why`, and
+/// octets go over TCP.
+fn declined(who: usize, why: Diagnosis, meddler: Meddler) {
+    declined_by(who, why, |_, _| {}, Some(meddler));
+}
+
+fn declined_by(who: usize, why: Diagnosis, change: impl Fn(usize, &mut Config), meddler: Option<Meddler>) {
+    let mut pair = Pair::of(71, change);
+    pair.lan.meddler = meddler;
+    let sockets = pair.connect();
+    expect(&mut pair, sockets, who, why);
+}
+
+fn expect(
+    pair: &mut Pair,
+    (client, server): (smolsmc::SocketHandle, smolsmc::SocketHandle),
+    who: usize,
+    why: Diagnosis,
+) {
+    let said = Transport::Tcp(Fallback { local: Some(why), peer: None });
+    let heard = Transport::Tcp(Fallback { local: Some(Diagnosis::PEER_DECLINED), peer: Some(why) });
+    let [at_client, at_server] = if who == CLIENT { [said, heard] } else { [heard, said] };
+    assert_eq!(pair.transport(CLIENT, client), at_client, "{why}");
+    assert_eq!(pair.transport(SERVER, server), at_server, "{why}");
+    pair.transfer((CLIENT, client), (SERVER, server), 20_000);
+    pair.transfer((SERVER, server), (CLIENT, client), 20_000);
+}
+
+/// Where the v2 extension of a Proposal is, and the first contact extension.
+const V2: usize = 80;
+const FCE: usize = 104;
+
+#[test]
+fn no_enterprise_id_in_common() {
+    declined(SERVER, Diagnosis::NO_SMC_DEVICE, clc(PROPOSAL, |m| m[V2 + 40..V2 + 72].fill(b'Z')));
+}
+
+#[test]
+fn max_conns_below_sixteen() {
+    declined(SERVER, Diagnosis::MAX_CONNS, clc(PROPOSAL, |m| m[V2 + 24] = 15));
+    declined(CLIENT, Diagnosis::MAX_CONNS, clc(ACCEPT, |m| m[FCE + 36] = 15));
+    declined(SERVER, Diagnosis::MAX_CONNS, clc(CONFIRM, |m| m[FCE + 36] -= 1));
+}
+
+#[test]
+fn max_links_that_cannot_be() {
+    declined(SERVER, Diagnosis::MAX_LINKS, clc(PROPOSAL, |m| m[V2 + 25] = 0));
+    declined(CLIENT, Diagnosis::MAX_LINKS, clc(ACCEPT, |m| m[FCE + 37] = 2));
+    declined(SERVER, Diagnosis::MAX_LINKS, clc(CONFIRM, |m| m[FCE + 37] = 2));
+}
+
+#[test]
+fn releases_that_differ() {
+    declined(CLIENT, Diagnosis::RELEASE, clc(ACCEPT, |m| m[FCE + 1] = m[FCE + 1] & 0xf0 | 2));
+    declined(SERVER, Diagnosis::RELEASE, clc(CONFIRM, |m| m[FCE + 1] &= 0xf0));
+}
+
+#[test]
+fn an_enterprise_id_that_was_not_offered() {
+    declined(CLIENT, Diagnosis::MODE_MISMATCH, clc(ACCEPT, |m| m[64..96].fill(b'Z')));
+}
+
+#[test]
+fn a_gid_that_is_no_ipv4_address() {
+    declined(SERVER, Diagnosis::NO_SMCR_DEVICE, clc(PROPOSAL, |m| m[V2 + 8..V2 + 24].fill(0xfd)));
+    declined(CLIENT, Diagnosis::NO_ROUTE, clc(ACCEPT, |m| m[16..32].fill(0xfd)));
+}
+
+#[test]
+fn a_gid_that_no_route_leads_to() {
+    declined(SERVER, Diagnosis::NO_ROUTE, clc(PROPOSAL, |m| m[V2 + 21] = 77));
+    declined(CLIENT, Diagnosis::NO_ROUTE, clc(ACCEPT, |m| m[29] = 77));
+}
+
+#[test]
+fn a_server_that_sees_a_gateway_where_there_is_none() {
+    declined(CLIENT, Diagnosis::INDIRECT_MISMATCH, clc(ACCEPT, |m| m[FCE] &= 0x7f));
+}
+
+#[test]
+fn a_path_mtu_that_is_none() {
+    declined(CLIENT, Diagnosis::CONFIGURATION, clc(ACCEPT, |m| m[50] &= 0xf0));
+    declined(SERVER, Diagnosis::CONFIGURATION, clc(CONFIRM, |m| m[50] |= 0x0f));
+}
+
+#[test]
+fn an_rmbe_that_does_not_exist() {
+    declined(CLIENT, Diagnosis::RTOKEN, clc(ACCEPT, |m| m[45] = 0));
+    declined(SERVER, Diagnosis::RTOKEN, clc(CONFIRM, |m| m[52..60].fill(0xff)));
+}
+
+#[test]
+fn a_peer_with_eyecatchers_in_its_rings() {
+    declined(CLIENT, Diagnosis::RMBE_EYECATCHER, llc(0x21, false, |m| m[3] &= !3));
+}
+
+#[test]
+fn a_link_that_is_never_confirmed() {
+    // The request becomes something nobody knows.
+    let lost = || llc(0x21, false, |m| m[0] = 0x2f);
+    declined(SERVER, Diagnosis::TIMEOUT_CONFIRM_LINK, lost());
+}
+
+#[test]
+fn an_rmb_the_peer_will_not_have() {
+    let mut pair = Pair::new(72);
+    pair.connect();
+    // From now on CONFIRM RKEY is refused. The server asks first.
+    pair.lan.meddler = Some(llc(0x26, true, |m| m[3] |= 0x20));
+    let sockets = pair.connect();
+    expect(&mut pair, sockets, SERVER, Diagnosis::REGISTER_MR);
+}
+
+#[test]
+fn a_server_whose_rdma_port_is_down() {
+    let mut pair = Pair::new(73);
+    let port =
+        smolsmc_verbs::RdmaPort { device: smolsmc_verbs::DeviceId(0), port: smolsmc_verbs::PortNumber(1) };
+    let down = smolsmc_verbs::PortState::Down;
+    pair.lan.stack(SERVER).provider_mut().set_port_state(port, down).unwrap();
+    let sockets = pair.connect();
+    expect(&mut pair, sockets, SERVER, Diagnosis::NO_SMCR_DEVICE);
+}
+
+#[test]
+fn no_room_for_a_link_group() {
+    let change = |host: usize, config: &mut Config| {
+        if host == SERVER {
+            config.limits.groups = 0;
+        }
+    };
+    declined_by(SERVER, Diagnosis::MEMORY, change, None);
+}
+
+#[test]
+fn rings_that_do_not_fit_the_limit() {
+    let change = |host: usize, config: &mut Config| {
+        if host == CLIENT {
+            config.limits.group_octets = 1000;
+        }
+    };
+    declined_by(CLIENT, Diagnosis::MEMORY, change, None);
+}
