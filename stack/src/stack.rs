@@ -234,9 +234,13 @@ impl<P: Provider> Stack<P> {
         Some(handle)
     }
 
-    /// Stops listening. Connections that nobody accepted are aborted.
+    /// Stops listening. Connections that nobody accepted are aborted; whoever
+    /// waits for one is woken.
     pub fn unlisten(&mut self, listener: ListenerHandle) {
         let Some(listener) = self.shared.listeners.remove(listener) else { return };
+        if let Some(waker) = listener.waker {
+            waker.wake();
+        }
         for handle in listener.ready {
             if let Ok(socket) = self.socket(handle) {
                 socket.abort();
