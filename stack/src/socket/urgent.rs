@@ -10,7 +10,7 @@ use crate::shared::Shared;
 
 impl<P: Provider> Socket<'_, P> {
     /// Sends an octet that the peer hears of before it has read all that was
-    /// sent earlier (TCP's urgent data; RFC 7609 §4.5.2). One is under way at a
+    /// sent earlier (TCP's urgent data; RFC 7609 §4.7.5). One is under way at a
     /// time: if one waits already, that becomes an octet like all others.
     ///
     /// What is sent afterwards waits until the peer has read to it, or for
