@@ -161,6 +161,13 @@ impl Flow {
         self.urgent_out.queue(self.prepared);
     }
 
+    /// Octets of the stream that were prepared, over the connection's life.
+    #[inline]
+    #[must_use]
+    pub const fn prepared(&self) -> u64 {
+        self.prepared
+    }
+
     /// Octets that can be read, in one read or several. An urgent octet that is
     /// out of band is none of them.
     #[inline]

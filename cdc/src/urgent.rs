@@ -1,4 +1,4 @@
-//! The urgent octet of each direction (RFC 7609 §4.5.2, Linux 6.12 smc_tx and
+//! The urgent octet of each direction (RFC 7609 §4.7.5, Linux 6.12 smc_tx and
 //! smc_rx). There is at most one: the newest wins, and an older one that was not
 //! passed becomes an octet like all others, as with TCP.
 

@@ -32,11 +32,14 @@ use core::net::IpAddr;
 pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
-    Config, ConfigError, ConnectError, ConnectionError, Event, Fallback, GroupNumber, GroupSummary, Held,
-    Limits, LinkSummary, ListenError, ListenOptions, ListenerHandle, NoSuchListener, NoSuchSocket,
-    PollOutcome, PortConfig, ReadableSpan, Readiness, RecvError, Role, SendError, Socket, SocketHandle,
-    SocketOptions, Stack, Timers, Transport, Wakeup,
+    Config, ConfigError, ConnectError, ConnectionError, Event, FALLBACK_REASONS, Fallback, FallbackCount,
+    GroupNumber, GroupSummary, Held, Limits, LinkSummary, ListenError, ListenOptions, ListenerHandle,
+    MessageStats, NoSuchListener, NoSuchSocket, PollOutcome, PortConfig, ReadableSpan, Readiness, RecvError,
+    Role, SendError, Socket, SocketHandle, SocketOptions, SocketStats, Stack, StackStats, Timers, Transport,
+    Wakeup,
 };
+#[cfg(feature = "embedded-io")]
+pub use smolsmc_stack::{Stream, StreamError};
 pub use smolsmc_verbs::{Provider, RdmaPort, RemoteSpan};
 pub use smolsmc_wire::{Duration, Instant, LinkNumber, Mac, RmbeSize};
 

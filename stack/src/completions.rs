@@ -115,6 +115,7 @@ impl<P: Provider> Shared<P> {
         if !is_cdc {
             long_len = link.received(&self.provider, slot, completion.byte_len, &mut self.scratch);
         }
+        link.messages_received += 1;
         // In ERR it comes back flushed, which is as good.
         let _ = link.repost(&mut self.provider, slot);
         if let Some(llc) = &mut link.llc {

@@ -1,7 +1,7 @@
 //! What a stack is made from, and every limit it has.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smolsmc_clc::{Eid, HostName};
 use smolsmc_llc as llc;
@@ -23,6 +23,11 @@ pub struct Config {
     /// Whether SMC is offered and answered at all; else all is plain TCP and no
     /// SYN carries the option.
     pub smc: bool,
+    /// Decides, before the SYN, whether SMC is offered to this peer, or answered:
+    /// if not, it is plain TCP, and the SYN does not carry the option. `None` for
+    /// all. For peers behind something that drops SYNs with unknown options, or
+    /// that are known to have no RDMA.
+    pub smc_with: Option<fn(SocketAddr) -> bool>,
     /// Enterprise ids, the preferred one first, at most eight. Without one, no
     /// connection becomes SMC-Rv2.
     pub eids: Vec<Eid>,
@@ -37,6 +42,10 @@ pub struct Config {
     pub rmb_size: RmbeSize,
     /// Size of send rings, unless a socket says otherwise.
     pub send_size: RmbeSize,
+    /// While a message of a connection is unacknowledged, so many waiting octets
+    /// are held back at most, and half of the send ring: many small sends become
+    /// few messages. 0 for none; a socket may say otherwise.
+    pub autocork: u32,
     /// How long is waited for what.
     pub timers: Timers,
     /// How much there can be of everything.
@@ -51,12 +60,14 @@ impl Config {
             entropy,
             ports: Vec::new(),
             smc: true,
+            smc_with: None,
             eids: Vec::new(),
             host_name: HostName::NONE,
             max_conns: 255,
             max_links: 1,
             rmb_size: RmbeSize::KIB_64,
             send_size: RmbeSize::KIB_64,
+            autocork: 64 * 1024,
             timers: Timers::USUAL,
             limits: Limits::USUAL,
         }

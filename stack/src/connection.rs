@@ -16,7 +16,8 @@ use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
-use crate::socket::Readiness;
+use crate::socket::{Cork, Readiness};
+use crate::stats::{MessageStats, SocketStats};
 use crate::tcp::Tcp;
 use crate::transport::{Fallback, Transport};
 use crate::wakers::Wakers;
@@ -46,6 +47,7 @@ pub(crate) struct Connection {
     pub(crate) wakers: Wakers,
     /// Events of its end.
     pub(crate) told: Told,
+    pub(crate) stats: SocketStats,
     /// The application has no handle any more.
     pub(crate) is_released: bool,
 }
@@ -162,6 +164,8 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    pub(crate) cork: Cork,
+    pub(crate) stats: MessageStats,
     /// The peer's urgent octet, to be fetched.
     pub(crate) urgent: Option<u8>,
     /// So long nothing is written behind our urgent octet.
@@ -206,7 +210,7 @@ impl Smc {
 
     /// Octets that may be written now.
     pub(crate) fn may_grant(&self) -> u32 {
-        if self.may_write() { self.flow.granted() } else { 0 }
+        if self.may_write() { self.flow.granted().min(self.let_out()) } else { 0 }
     }
 
     /// Whether a message has to be sent: for octets, for a cursor, for a flag.
@@ -215,7 +219,7 @@ impl Smc {
             return false;
         }
         self.say_again
-            || self.may_grant() > 0
+            || (self.may_grant() > 0 && !self.waits_for_acknowledgement())
             || self.sayable() != self.said
             || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())

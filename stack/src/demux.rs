@@ -60,7 +60,10 @@ impl<P: Provider> Shared<P> {
                 match self.knock(connections, tuple) {
                     Some(handle) => handle,
                     // No room: dropped, and the client tries again.
-                    None => return,
+                    None => {
+                        self.stats.syns_dropped += 1;
+                        return;
+                    }
                 }
             }
             // smoltcp answers with RST.

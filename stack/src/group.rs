@@ -47,6 +47,8 @@ pub(crate) struct Group {
     pub(crate) was_up: bool,
     /// The link whose ADD LINK is out.
     pub(crate) offered: Option<usize>,
+    /// Connections that ever had a part of it.
+    pub(crate) connections_ever: u64,
     /// Connections that hold a part of it.
     pub(crate) connections: usize,
     /// Since when there is none.
@@ -177,6 +179,7 @@ pub(crate) struct Link {
     messages_max: u32,
     pub(crate) cdc_in_flight: u32,
     next_wr: u64,
+    pub(crate) messages_received: u64,
     /// Connections with something to say, in turn.
     pub(crate) ready: VecDeque<SocketHandle>,
     /// LLC messages for which there was no room yet.
@@ -289,6 +292,7 @@ impl Link {
             messages_max: messages,
             cdc_in_flight: 0,
             next_wr: 0,
+            messages_received: 0,
             ready: VecDeque::new(),
             unsaid: VecDeque::new(),
             failed: None,
@@ -383,6 +387,11 @@ impl Link {
     #[inline]
     pub(crate) fn received<P: Provider>(&self, provider: &P, slot: u32, len: u32, out: &mut [u8]) -> usize {
         self.receives.copy(provider, slot, len, out)
+    }
+
+    /// Messages that were posted, ever: each has a number of its own.
+    pub(crate) const fn messages_sent(&self) -> u64 {
+        self.next_wr
     }
 
     /// Whether a CDC message can be posted now.

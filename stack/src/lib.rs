@@ -50,6 +50,7 @@ mod rendezvous;
 mod shared;
 mod socket;
 mod stack;
+mod stats;
 mod summary;
 mod tcp;
 mod transmit;
@@ -68,6 +69,9 @@ pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
 pub use smolsmc_verbs::RemoteSpan;
 pub use socket::{ReadableSpan, Readiness, Socket};
+#[cfg(feature = "embedded-io")]
+pub use socket::{Stream, StreamError};
 pub use stack::{PollOutcome, Stack, Wakeup};
+pub use stats::{FALLBACK_REASONS, FallbackCount, MessageStats, SocketStats, StackStats};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};

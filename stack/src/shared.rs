@@ -23,6 +23,7 @@ use crate::group::{Group, GroupKey, Place, choose_gid};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::port::{Port, Tuple};
+use crate::stats::StackStats;
 
 pub(crate) type Connections = SlotMap<SocketHandle, Connection>;
 
@@ -68,6 +69,7 @@ pub(crate) struct Shared<P> {
     pub(crate) scratch: Vec<u8>,
     pub(crate) readiness_changed: bool,
     pub(crate) events: Events,
+    pub(crate) stats: StackStats,
     /// Connections that somebody waits for, and something happened to.
     pub(crate) noticed: VecDeque<SocketHandle>,
     /// Listeners that somebody waits for, and that have a connection.
@@ -143,6 +145,7 @@ impl<P: Provider> Shared<P> {
         let (rmb, send) = self.take_rings(key, rmb_size, send_size)?;
         let Some(group) = self.groups.get_mut(key) else { return Err(VerbsError::NoSuch("link group")) };
         group.connections += 1;
+        group.connections_ever += 1;
         group.idle_since = None;
         if let Some(link) = group.link_mut(place) {
             link.connections += 1;

@@ -26,6 +26,7 @@ use crate::options::{ListenOptions, SocketOptions};
 use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
+use crate::stats::{SocketStats, StackStats};
 use crate::tcp::Tcp;
 use crate::wakers::Wakers;
 
@@ -118,6 +119,7 @@ impl<P: Provider> Stack<P> {
             scratch: vec![0; llc::MAX_LEN],
             readiness_changed: false,
             events,
+            stats: StackStats::default(),
             noticed: VecDeque::new(),
             knocked: VecDeque::new(),
         };
@@ -146,8 +148,11 @@ impl<P: Provider> Stack<P> {
         completions += self.shared.completions(&mut self.connections);
         self.settle();
         self.wake();
+        let progressed = frames_in + completions + said + frames_out > 0;
+        self.shared.stats.polls += 1;
+        self.shared.stats.idle_polls += u64::from(!progressed);
         PollOutcome {
-            progressed: frames_in + completions + said + frames_out > 0,
+            progressed,
             readiness_changed: self.shared.readiness_changed,
             more: frames_in >= limits.frames || completions >= limits.completions || served || out_full,
         }
@@ -229,9 +234,13 @@ impl<P: Provider> Stack<P> {
         Some(handle)
     }
 
-    /// Stops listening. Connections that nobody accepted are aborted.
+    /// Stops listening. Connections that nobody accepted are aborted; whoever
+    /// waits for one is woken.
     pub fn unlisten(&mut self, listener: ListenerHandle) {
         let Some(listener) = self.shared.listeners.remove(listener) else { return };
+        if let Some(waker) = listener.waker {
+            waker.wake();
+        }
         for handle in listener.ready {
             if let Ok(socket) = self.socket(handle) {
                 socket.abort();
@@ -441,13 +450,16 @@ impl<P: Provider> Shared<P> {
         options: SocketOptions,
         listener: Option<ListenerHandle>,
     ) -> Connection {
-        let Config { timers, limits, smc, .. } = &self.config;
+        let Config { timers, limits, smc, smc_with, .. } = &self.config;
+        let wanted = *smc && !options.plain_tcp && smc_with.is_none_or(|with| with(tuple.remote));
+        let mut tcp = Tcp::new(limits.tcp_buffer, timers.tcp);
+        tcp.set_keep_alive(options.keep_alive);
         Connection {
             tuple,
             role,
-            tcp: Tcp::new(limits.tcp_buffer, timers.tcp),
+            tcp,
             peer_mac: Mac::default(),
-            our_option: *smc && !options.plain_tcp,
+            our_option: wanted,
             peer_option: false,
             options,
             listener,
@@ -458,6 +470,7 @@ impl<P: Provider> Shared<P> {
             is_dirty: false,
             wakers: Wakers::default(),
             told: Told::default(),
+            stats: SocketStats::default(),
             is_released: false,
         }
     }

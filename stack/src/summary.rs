@@ -22,6 +22,8 @@ pub struct GroupSummary {
     pub peer_id: PeerId,
     /// Connections that have a part of it.
     pub connections: usize,
+    /// Connections that ever had a part of it.
+    pub connections_ever: u64,
     /// Connections it may carry.
     pub max_conns: u8,
     /// Its rings.
@@ -54,6 +56,10 @@ pub struct LinkSummary {
     pub connections: usize,
     /// Messages that are not acknowledged.
     pub in_flight: usize,
+    /// CDC and LLC messages that were sent.
+    pub messages_sent: u64,
+    /// CDC and LLC messages that came.
+    pub messages_received: u64,
 }
 
 impl<P: Provider> Stack<P> {
@@ -76,12 +82,15 @@ fn summary(group: &crate::group::Group) -> GroupSummary {
         qp: link.qp,
         connections: link.connections,
         in_flight: link.posted.len(),
+        messages_sent: link.messages_sent(),
+        messages_received: link.messages_received,
     });
     GroupSummary {
         number: group.number,
         role: group.role,
         peer_id: group.peer_id,
         connections: group.connections,
+        connections_ever: group.connections_ever,
         max_conns: group.max_conns,
         rings: group.pool.stats(),
         peer_rmbs: group.ledger.len(),

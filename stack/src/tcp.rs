@@ -109,11 +109,12 @@ impl Tcp {
     /// To be called before it is polled. smoltcp 0.14 gives up on whoever was
     /// silent for the timeout, even if nothing is waited for: it may have one
     /// only in the handshake and while octets are unacknowledged; and then one
-    /// in which a window that is shut was probed more than once.
+    /// in which a window that is shut was probed more than once; or while it is
+    /// asked whether it is there.
     pub(crate) fn mind_timeout(&mut self) {
         let timeout = match self.socket().send_queue() {
             _ if !self.is_established() => Some(self.timeout),
-            0 => None,
+            0 => self.socket().keep_alive().map(|interval| interval * 3),
             _ => Some(self.timeout.max(TWO_PROBES)),
         };
         self.socket_mut().set_timeout(timeout);
@@ -141,6 +142,10 @@ impl Tcp {
     pub(crate) fn room(&self) -> usize {
         let socket = self.socket();
         if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.socket().send_queue()
     }
 
     pub(crate) fn readable(&self) -> usize {
@@ -211,6 +216,15 @@ impl Tcp {
                 Some(quiet) => quiet.is_silent(),
                 None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
             }
+    }
+
+    pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        let interval = interval.map(|interval| smoltcp::time::Duration::from_micros(interval.micros()));
+        self.socket_mut().set_keep_alive(interval);
+    }
+
+    pub(crate) fn set_nagle(&mut self, nagle: bool) {
+        self.socket_mut().set_nagle_enabled(nagle);
     }
 
     pub(crate) fn close(&mut self) {

@@ -1,7 +1,7 @@
 //! The way out of a connection's octets: RDMA WRITEs, and behind them the CDC
 //! message that tells of them, on the same queue pair.
 
-use smolsmc_cdc::CdcMessage;
+use smolsmc_cdc::{CdcMessage, ProducerFlags};
 use smolsmc_llc::MAX_LINKS;
 use smolsmc_rmb::{Piece, Write, Writes};
 use smolsmc_verbs::{Payload, Provider, SendOperation, SendRequest, Sge, VerbsError};
@@ -88,6 +88,7 @@ impl Smc {
             return self.validate(provider, link, handle, seq);
         }
         self.say_again = false;
+        self.go();
         let len = self.may_grant().min(turn);
         let (from, to) = self.flow.write_offsets();
         let sizes = self.flow.sizes();
@@ -117,7 +118,17 @@ impl Smc {
         }
         self.said = flags;
         self.in_flight += 1;
+        self.count(&message, &plan);
         Ok(())
+    }
+
+    #[inline]
+    fn count(&mut self, message: &CdcMessage, plan: &Writes) {
+        let writes = plan.as_slice().len() as u64;
+        self.stats.sent += 1;
+        self.stats.writes += writes;
+        self.stats.updates += u64::from(writes == 0);
+        self.stats.blocked += u64::from(message.producer_flags.contains(ProducerFlags::WRITE_BLOCKED));
     }
 
     /// The first word on a new link (RFC 7609 §4.6.1).

@@ -31,7 +31,7 @@ const PROTOCOL_ROOMS: &[&str] = &["wire", "verbs", "clc", "llc", "cdc", "roce", 
 
 /// External crates a protocol room may use.
 const PROTOCOL_CRATES: &[&str] =
-    &["bitflags", "thiserror", "crc32fast", "rand_chacha", "rand_core", "slotmap", "smoltcp"];
+    &["bitflags", "thiserror", "crc32fast", "rand_chacha", "rand_core", "slotmap", "smoltcp", "embedded-io"];
 
 /// Lines a source file may have; see ARCHITECTURE.md.
 const LINES_MAX: usize = 600;

@@ -113,6 +113,7 @@ impl<P: Provider> Shared<P> {
                 links: [Some(link), None, None],
                 links_made: 1,
                 was_up: false,
+                connections_ever: 0,
                 offered: None,
                 connections: 0,
                 idle_since: None,

@@ -77,7 +77,11 @@ impl<P: Provider> Shared<P> {
         }
         let ended_here = smc.close.said();
         let part = smc.part();
+        connection.stats.messages = smc.stats;
+        self.stats.late_fallbacks += 1;
+        self.stats.fallback(fallback, connection.role);
         connection.phase = Phase::Tcp(fallback);
+        connection.apply_cork(0);
         connection.phase_until = None;
         self.events.tell(Event::FellBack { socket: handle, fallback });
         if !ended_here.is_empty() {

@@ -33,6 +33,8 @@ use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
+use crate::socket::Cork;
+use crate::stats::MessageStats;
 use crate::transport::{Fallback, Transport};
 
 pub(crate) use client::common_mtu;
@@ -320,6 +322,8 @@ impl<P: Provider> Shared<P> {
             peer,
             flow,
             close: Close::default(),
+            cork: Cork::default(),
+            stats: MessageStats::default(),
             urgent: None,
             held_until: None,
             said: StateFlags::empty(),
@@ -334,6 +338,7 @@ impl<P: Provider> Shared<P> {
             smc.hear(&self.provider, &early);
         }
         connection.phase = Phase::Smc(smc);
+        connection.apply_cork(self.config.autocork);
         self.left_handshake(handle, connection, true);
         self.queue(handle, connection);
         Ok(Next::Wait)
@@ -360,6 +365,7 @@ impl<P: Provider> Shared<P> {
             return Err(ConnectionError::NotSmc { local, peer });
         }
         connection.phase = Phase::Tcp(fallback);
+        connection.apply_cork(0);
         self.left_handshake(handle, connection, true);
         Ok(Next::Wait)
     }
@@ -369,6 +375,7 @@ impl<P: Provider> Shared<P> {
     fn left_handshake(&mut self, handle: SocketHandle, connection: &mut Connection, well: bool) {
         connection.phase_until = None;
         self.readiness_changed = true;
+        self.stats.handshake_over(connection);
         if connection.role == Role::Client {
             return self.tell_open(handle, connection);
         }
@@ -443,8 +450,13 @@ fn say(connection: &mut Connection, message: &Message) -> Result<(), ConnectionE
 impl Smc {
     /// Takes a message of the peer; whether there is news for the application.
     pub(crate) fn hear<P: Provider>(&mut self, provider: &P, message: &smolsmc_cdc::CdcMessage) -> bool {
+        self.stats.heard += 1;
         match self.flow.hear(message) {
             Ok(heard) => {
+                if heard.urgent.is_some() || self.flow.is_urgent_expected() {
+                    // As Linux 6.12 does: what is urgent may wait for an answer.
+                    self.flush();
+                }
                 if let Some(offset) = heard.urgent.filter(|_| !self.flow.is_urgent_inline()) {
                     self.urgent = self.octet_at(provider, offset);
                 }

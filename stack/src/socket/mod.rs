@@ -1,13 +1,16 @@
 //! What an application does with a connection.
 
+mod cork;
+mod options;
 mod recv;
 mod send;
+#[cfg(feature = "embedded-io")]
+mod stream;
 mod urgent;
-
-use core::net::SocketAddr;
 
 use smolsmc_cdc::CloseEvent;
 use smolsmc_verbs::Provider;
+use smolsmc_wire::Instant;
 
 use crate::connection::{Connection, Phase};
 use crate::error::ConnectionError;
@@ -16,7 +19,10 @@ use crate::shared::Shared;
 use crate::transport::Transport;
 use crate::wakers::Wakers;
 
+pub(crate) use cork::Cork;
 pub use recv::ReadableSpan;
+#[cfg(feature = "embedded-io")]
+pub use stream::{Stream, StreamError};
 
 /// A connection, borrowed from its stack. Calls touch buffers and state only:
 /// what is to be sent leaves with the next [`Stack::poll`](crate::Stack::poll).
@@ -68,7 +74,7 @@ impl<'a, P: Provider> Socket<'a, P> {
     /// as with TCP and Linux 6.12 smc_close. The handle is gone; the connection
     /// ends by itself.
     pub fn close(mut self) {
-        let until = self.shared.now + self.shared.config.timers.close;
+        let until = self.until_gone();
         self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
@@ -94,7 +100,7 @@ impl<'a, P: Provider> Socket<'a, P> {
 
     /// Ends the connection at once; the peer is told so.
     pub fn abort(mut self) {
-        let until = self.shared.now + self.shared.config.timers.close;
+        let until = self.until_gone();
         self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
@@ -110,13 +116,19 @@ impl<'a, P: Provider> Socket<'a, P> {
         self.release();
     }
 
+    /// When the end has taken too long.
+    fn until_gone(&self) -> Instant {
+        let linger = self.connection.options.linger;
+        self.shared.now + linger.unwrap_or(self.shared.config.timers.close)
+    }
+
     fn release(&mut self) {
         self.connection.is_released = true;
         self.connection.wakers = Wakers::default();
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         match self.connection.phase {
             // On the hot path only what has something to say costs anything.
             Phase::Smc(_) if !self.connection.is_released => self.shared.queue(self.handle, self.connection),
@@ -158,17 +170,5 @@ impl<'a, P: Provider> Socket<'a, P> {
     #[must_use]
     pub const fn has_tcp_buffers(&self) -> bool {
         self.connection.tcp.quiet.is_none()
-    }
-
-    /// Our end.
-    #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.connection.tuple.local
-    }
-
-    /// The peer's end.
-    #[must_use]
-    pub const fn remote_addr(&self) -> SocketAddr {
-        self.connection.tuple.remote
     }
 }

@@ -51,9 +51,8 @@ impl<P: Provider> Socket<'_, P> {
     /// # Errors
     /// [`RecvError::WouldBlock`] if there is nothing now.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
-        let received = self.take(out)?;
-        self.settle();
-        Ok(received)
+        let received = self.take(out);
+        self.received(received)
     }
 
     /// Receives octets into several places, one after the other; returns how
@@ -71,12 +70,11 @@ impl<P: Provider> Socket<'_, P> {
                         break;
                     }
                 }
-                Err(error) if received == 0 => return Err(error),
+                Err(error) if received == 0 => return self.received(Err(error)),
                 Err(_) => break,
             }
         }
-        self.settle();
-        Ok(received)
+        self.received(Ok(received))
     }
 
     /// Copies the octets that [`Socket::recv`] would receive next, and leaves
@@ -129,8 +127,7 @@ impl<P: Provider> Socket<'_, P> {
                 tcp.skip(n - first);
             }
         }
-        self.settle();
-        n
+        self.received(Ok(n)).unwrap_or(0)
     }
 
     /// Octets that a read gets now; 0 at the end of the stream.

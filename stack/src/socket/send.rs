@@ -16,9 +16,8 @@ impl<P: Provider> Socket<'_, P> {
         if octets.is_empty() {
             return Ok(0);
         }
-        let sent = self.put(octets)?;
-        self.settle();
-        Ok(sent)
+        let sent = self.put(octets);
+        self.sent(sent)
     }
 
     /// Sends octets gathered from several places, as many as there is room for;
@@ -36,14 +35,11 @@ impl<P: Provider> Socket<'_, P> {
                         break;
                     }
                 }
-                Err(error) if sent == 0 => return Err(error),
+                Err(error) if sent == 0 => return self.sent(Err(error)),
                 Err(_) => break,
             }
         }
-        if sent > 0 {
-            self.settle();
-        }
-        Ok(sent)
+        self.sent(Ok(sent))
     }
 
     /// Lends room where octets wait to be sent, to be filled in place: at most
@@ -55,7 +51,11 @@ impl<P: Provider> Socket<'_, P> {
     /// As [`Socket::send`].
     pub fn reserve(&mut self, max: usize) -> Result<&mut [u8], SendError> {
         self.reserved = 0;
-        let len = self.room()?.min(max);
+        let room = self.room();
+        if room == Err(SendError::WouldBlock) {
+            self.connection.stats.sends_blocked += 1;
+        }
+        let len = room?.min(max);
         let lent = match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 let offset = smc.flow.prepare_offset();
@@ -84,11 +84,13 @@ impl<P: Provider> Socket<'_, P> {
         let n = n.min(core::mem::take(&mut self.reserved)).min(self.room()?);
         match &mut self.connection.phase {
             // At most the ring.
-            Phase::Smc(smc) => smc.flow.prepare(n as u32),
+            Phase::Smc(smc) => {
+                smc.flow.prepare(n as u32);
+                smc.let_pass();
+            }
             _ => self.connection.tcp.commit(n),
         }
-        self.settle();
-        Ok(n)
+        self.sent(Ok(n))
     }
 
     /// Octets there is room for: at least one.
@@ -152,6 +154,7 @@ impl Smc {
             self.flow.prepare(now.len() as u32);
             rest = later;
         }
+        self.let_pass();
         octets.len() - rest.len()
     }
 }

@@ -10,7 +10,7 @@ use crate::shared::Shared;
 
 impl<P: Provider> Socket<'_, P> {
     /// Sends an octet that the peer hears of before it has read all that was
-    /// sent earlier (TCP's urgent data; RFC 7609 §4.5.2). One is under way at a
+    /// sent earlier (TCP's urgent data; RFC 7609 §4.7.5). One is under way at a
     /// time: if one waits already, that becomes an octet like all others.
     ///
     /// What is sent afterwards waits until the peer has read to it, or for
@@ -25,8 +25,7 @@ impl<P: Provider> Socket<'_, P> {
         let Phase::Smc(smc) = &mut self.connection.phase else { return Err(SendError::NoUrgent) };
         smc.put(&mut self.shared.provider, &[octet]);
         smc.flow.urge();
-        self.settle();
-        Ok(())
+        self.sent(Ok(1)).map(|_| ())
     }
 
     /// The peer's urgent octet, once, if it has arrived and they are not inline

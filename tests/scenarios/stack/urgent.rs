@@ -3,7 +3,7 @@
 use smolsmc::{RecvError, RmbeSize, SendError, SocketHandle, SocketOptions};
 use smolsmc_cdc::{CdcMessage, ProducerFlags};
 use smolsmc_roce::packet::RocePacket;
-use smolsmc_tests::sim::{Faults, Lan, Random};
+use smolsmc_tests::sim::{Faults, Lan, Random, second_port};
 use smolsmc_wire::Duration;
 
 use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
@@ -154,6 +154,39 @@ fn tcp_says_that_it_has_none() {
     assert_eq!(pair.lan.stack(SERVER).socket(server).unwrap().recv_urgent(), None);
     let client = pair.begin(options);
     assert_eq!(pair.lan.stack(CLIENT).socket(client).unwrap().send_urgent(b'!'), Err(SendError::WouldBlock));
+}
+
+/// The link dies under an urgent octet, and the small sends around it wait for no
+/// acknowledgement of what went with it.
+#[test]
+fn it_goes_over_another_link_when_its_own_dies() {
+    for acknowledged in [false, true] {
+        let mut pair = Pair::of(96, second_port);
+        let (client, server) = pair.connect();
+        pair.lan.run_for(Duration::from_millis(50));
+        let lost = Faults { loss: 1.0, ..Faults::default() };
+        if !acknowledged {
+            pair.lan.set_port_faults(CLIENT, 0, lost.clone());
+        }
+        let mut socket = pair.lan.stack(CLIENT).socket(client).unwrap();
+        socket.send(b"before").unwrap();
+        socket.send_urgent(b'!').unwrap();
+        socket.send(b"behind").unwrap();
+        pair.lan.run_for(Duration::from_millis(2));
+        pair.lan.set_port_faults(CLIENT, 0, lost);
+        pair.lan.until(Duration::from_secs(9), "the other link", |lan| {
+            let octet = lan.stack(SERVER).socket(server).unwrap().recv_urgent();
+            assert!(octet.is_none_or(|octet| octet == b'!'));
+            octet.is_some()
+        });
+        let mut stream = Vec::new();
+        pair.lan.until(Duration::from_secs(60), "what is behind it", |lan| {
+            stream.extend(recv(lan, server, 100));
+            stream.len() >= 12
+        });
+        assert_eq!(stream, b"beforebehind", "{acknowledged}");
+        assert_eq!(pair.lan.stack(SERVER).socket(server).unwrap().recv_urgent(), None, "once");
+    }
 }
 
 /// Ordinary octets are below 128; urgent ones are numbered from there.

@@ -182,3 +182,13 @@ fn nobody_who_waits_is_forgotten() {
         });
     }
 }
+
+#[test]
+fn whoever_waits_for_a_listener_hears_of_its_end() {
+    let mut pair = Pair::new(74);
+    let (ended, waker) = count();
+    let listener = pair.listener;
+    pair.lan.stack(SERVER).register_accept_waker(listener, &waker).unwrap();
+    pair.lan.stack(SERVER).unlisten(listener);
+    assert!(ended.take());
+}

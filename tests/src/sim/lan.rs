@@ -198,11 +198,12 @@ impl Lan {
     /// Polls every host until it has nothing to do now, carries their frames,
     /// and moves the clock to what comes next.
     pub fn step(&mut self) {
-        self.step_to(None);
+        self.step_within(Duration::from_micros(u64::MAX));
     }
 
-    /// One step, which ends no later than `end`.
-    pub fn step_to(&mut self, end: Option<Instant>) {
+    /// As [`Lan::step`], but moves the clock so far at most.
+    pub fn step_within(&mut self, most: Duration) {
+        let latest = self.now + most;
         for host in 0..self.hosts.len() {
             self.turn(host);
         }
@@ -212,8 +213,9 @@ impl Lan {
             Wakeup::OnInput => None,
         });
         let next = wakeups.flatten().min().into_iter();
-        let next = next.chain(self.in_flight.peek().map(|Reverse(flight)| flight.at)).chain(end).min();
-        self.now = next.unwrap_or(self.now + IDLE).max(self.now + Duration::from_micros(1));
+        let next = next.chain(self.in_flight.peek().map(|Reverse(flight)| flight.at)).min();
+        let next = next.unwrap_or(self.now + IDLE).max(self.now + Duration::from_micros(1));
+        self.now = next.min(latest);
         while self.in_flight.peek().is_some_and(|Reverse(flight)| flight.at <= self.now) {
             let Some(Reverse(flight)) = self.in_flight.pop() else { break };
             (flight.at.micros(), flight.to, &flight.frame).hash(&mut self.trace);

@@ -1,0 +1,216 @@
+//! What a stack counts, in the shape `smcss` and `smcr stats` users know: values
+//! to read, added up where things happen.
+
+use smolsmc_clc::Diagnosis;
+use smolsmc_llc::Role;
+use smolsmc_verbs::Provider;
+
+use crate::connection::{Connection, Phase};
+use crate::error::{RecvError, SendError};
+use crate::socket::Socket;
+use crate::stack::Stack;
+use crate::transport::{Fallback, Transport};
+
+/// What one connection has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketStats {
+    /// Octets the application sent.
+    pub octets_sent: u64,
+    /// Octets the application received.
+    pub octets_received: u64,
+    /// Calls that sent octets.
+    pub sends: u64,
+    /// Calls that received octets.
+    pub receives: u64,
+    /// Calls that found no room to send: `smcr stats`, buffer full.
+    pub sends_blocked: u64,
+    /// Calls that found nothing to receive.
+    pub receives_blocked: u64,
+    /// What went over the link; zero on TCP.
+    pub messages: MessageStats,
+}
+
+/// What one connection has said and heard over SMC-R so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageStats {
+    /// CDC messages sent.
+    pub sent: u64,
+    /// Of those, the ones without new octets: cursors and flags.
+    pub updates: u64,
+    /// Of those, the ones that said the peer's ring was full (B): `smcr stats`,
+    /// buffer full (remote).
+    pub blocked: u64,
+    /// CDC messages heard.
+    pub heard: u64,
+    /// RDMA WRITEs posted.
+    pub writes: u64,
+}
+
+/// Connections that stay with TCP for one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FallbackCount {
+    /// The reason.
+    pub fallback: Fallback,
+    /// Connections of ours.
+    pub as_client: u64,
+    /// Connections of peers.
+    pub as_server: u64,
+}
+
+/// Reasons that are told apart: [`StackStats::fallbacks`].
+pub const FALLBACK_REASONS: usize = 24;
+
+/// What a stack has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackStats {
+    /// SMC-R connections of ours that made a link group.
+    pub first_contacts_as_client: u64,
+    /// SMC-R connections of peers that made a link group.
+    pub first_contacts_as_server: u64,
+    /// SMC-R connections of ours in a group that stood.
+    pub later_contacts_as_client: u64,
+    /// SMC-R connections of peers in a group that stood.
+    pub later_contacts_as_server: u64,
+    /// TCP connections because SMC was not wanted here.
+    pub plain_tcp: u64,
+    /// TCP connections for other reasons, by reason, in the order of their first
+    /// appearance; the rest is zero.
+    pub fallbacks: [FallbackCount; FALLBACK_REASONS],
+    /// TCP connections for reasons that found no place there: a peer can make
+    /// up any.
+    pub fallbacks_of_other_reasons: u64,
+    /// SMC-R connections that went on over TCP by a Decline that came late; they
+    /// are among `fallbacks` too.
+    pub late_fallbacks: u64,
+    /// Handshakes that failed.
+    pub handshakes_failed: u64,
+    /// SYNs that were dropped since a limit was reached.
+    pub syns_dropped: u64,
+    /// Octets all applications sent.
+    pub octets_sent: u64,
+    /// Octets all applications received.
+    pub octets_received: u64,
+    /// Link groups that were ever made.
+    pub groups_made: u64,
+    /// Link groups there are now.
+    pub groups: u64,
+    /// Connections there are now, those that are being made or ended included.
+    pub connections: u64,
+    /// Calls of [`Stack::poll`].
+    pub polls: u64,
+    /// Calls of [`Stack::poll`] that had nothing to do.
+    pub idle_polls: u64,
+}
+
+impl StackStats {
+    /// The reasons for TCP that there were.
+    pub fn fallback_reasons(&self) -> impl Iterator<Item = &FallbackCount> {
+        self.fallbacks.iter().filter(|count| count.as_client + count.as_server > 0)
+    }
+
+    /// Counts a connection whose handshake is over.
+    pub(crate) fn handshake_over(&mut self, connection: &Connection) {
+        match (&connection.phase, connection.role) {
+            (Phase::Smc(smc), role) => {
+                let first = matches!(smc.transport, Transport::SmcR { first_contact: true, .. });
+                *match (first, role) {
+                    (true, Role::Client) => &mut self.first_contacts_as_client,
+                    (true, Role::Server) => &mut self.first_contacts_as_server,
+                    (false, Role::Client) => &mut self.later_contacts_as_client,
+                    (false, Role::Server) => &mut self.later_contacts_as_server,
+                } += 1;
+            }
+            (Phase::Tcp(Fallback { local: None, peer: None }), _) => self.plain_tcp += 1,
+            (Phase::Tcp(fallback), role) => self.fallback(*fallback, role),
+            _ => self.handshakes_failed += 1,
+        }
+    }
+
+    pub(crate) fn fallback(&mut self, fallback: Fallback, role: Role) {
+        let is_free = |count: &FallbackCount| count.as_client + count.as_server == 0;
+        let place = self.fallbacks.iter_mut().find(|count| is_free(count) || count.fallback == fallback);
+        let Some(count) = place else {
+            self.fallbacks_of_other_reasons += 1;
+            return;
+        };
+        count.fallback = fallback;
+        *match role {
+            Role::Client => &mut count.as_client,
+            Role::Server => &mut count.as_server,
+        } += 1;
+    }
+
+    /// Connections that stay with TCP for this reason of ours.
+    #[must_use]
+    pub fn fallbacks_for(&self, local: Diagnosis) -> u64 {
+        let of_it = self.fallbacks.iter().filter(|count| count.fallback.local == Some(local));
+        of_it.map(|count| count.as_client + count.as_server).sum()
+    }
+}
+
+impl<P: Provider> Stack<P> {
+    /// What it has done so far, in sum.
+    #[must_use]
+    pub fn stats(&self) -> StackStats {
+        StackStats {
+            groups_made: u64::from(self.shared.groups_made),
+            groups: self.shared.groups.len() as u64,
+            connections: self.connections.len() as u64,
+            ..self.shared.stats
+        }
+    }
+}
+
+impl<P: Provider> Socket<'_, P> {
+    /// What it has done so far.
+    #[must_use]
+    pub const fn stats(&self) -> SocketStats {
+        let messages = match &self.connection.phase {
+            Phase::Smc(smc) => smc.stats,
+            _ => self.connection.stats.messages,
+        };
+        SocketStats { messages, ..self.connection.stats }
+    }
+
+    /// Octets were sent, or not: counts that, and sees to what follows.
+    #[inline]
+    pub(crate) fn sent(&mut self, sent: Result<usize, SendError>) -> Result<usize, SendError> {
+        let stats = &mut self.connection.stats;
+        match sent {
+            Ok(octets) if octets > 0 => {
+                stats.octets_sent += octets as u64;
+                stats.sends += 1;
+                self.shared.stats.octets_sent += octets as u64;
+                self.settle();
+            }
+            Err(SendError::WouldBlock) => stats.sends_blocked += 1,
+            _ => {}
+        }
+        sent
+    }
+
+    /// Octets were received, or not: counts that, and sees to what follows.
+    #[inline]
+    pub(crate) fn received(&mut self, received: Result<usize, RecvError>) -> Result<usize, RecvError> {
+        let stats = &mut self.connection.stats;
+        match received {
+            Ok(octets) if octets > 0 => {
+                stats.octets_received += octets as u64;
+                stats.receives += 1;
+                self.shared.stats.octets_received += octets as u64;
+                self.settle();
+            }
+            Err(RecvError::WouldBlock) => stats.receives_blocked += 1,
+            _ => {}
+        }
+        received
+    }
+}
+
+#[cfg(test)]
+#[path = "stats_tests.rs"]
+mod tests;

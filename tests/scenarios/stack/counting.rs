@@ -1,0 +1,130 @@
+//! What is counted is what a bystander sees, and what applications did.
+
+use smolsmc::{RecvError, SendError, SocketHandle, SocketOptions, SocketStats};
+use smolsmc_clc::Diagnosis;
+use smolsmc_decode::Kind;
+use smolsmc_wire::Duration;
+
+use super::pair::{CLIENT, Pair, SERVER};
+
+fn stats(pair: &mut Pair, host: usize, socket: SocketHandle) -> SocketStats {
+    pair.lan.stack(host).socket(socket).unwrap().stats()
+}
+
+#[test]
+fn a_socket_counts_what_was_done_with_it() {
+    for plain_tcp in [false, true] {
+        let mut options = SocketOptions::default();
+        options.plain_tcp = plain_tcp;
+        let mut pair = Pair::new(131);
+        let (client, server) = pair.connect_with(options);
+        for _ in 0..3 {
+            let mut socket = pair.lan.stack(CLIENT).socket(client).unwrap();
+            assert_eq!(socket.send(&[1; 100]), Ok(100));
+            assert_eq!(socket.send_vectored(&[&[2; 10], &[3; 20]]), Ok(30));
+            socket.reserve(5).unwrap();
+            assert_eq!(socket.commit(5), Ok(5));
+            pair.lan.run_for(Duration::from_millis(5));
+        }
+        let mut socket = pair.lan.stack(SERVER).socket(server).unwrap();
+        assert_eq!(socket.recv(&mut [0; 200]), Ok(200));
+        assert_eq!(socket.recv_vectored(&mut [&mut [0; 100], &mut [0; 100]]), Ok(200));
+        assert_eq!(socket.peek(&mut [0; 3]), Ok(3), "is not counted");
+        assert_eq!(socket.consume(100), 5);
+        assert_eq!(socket.recv(&mut [0]), Err(RecvError::WouldBlock));
+        let (sent, received) = (stats(&mut pair, CLIENT, client), stats(&mut pair, SERVER, server));
+        assert_eq!((sent.octets_sent, sent.sends, sent.sends_blocked), (405, 9, 0));
+        let counts = (received.octets_received, received.receives, received.receives_blocked);
+        assert_eq!(counts, (405, 3, 1));
+        for (host, want) in [(CLIENT, (405, 0)), (SERVER, (0, 405))] {
+            let all = pair.lan.stack(host).stats();
+            assert_eq!((all.octets_sent, all.octets_received), want);
+            assert!(all.polls > all.idle_polls && all.idle_polls > 0);
+        }
+        let messages = (sent.messages.sent, sent.messages.writes, sent.messages.updates);
+        assert_eq!(messages, if plain_tcp { (0, 0, 0) } else { (3, 3, 0) });
+        assert_eq!(sent.messages.sent, received.messages.heard);
+    }
+}
+
+#[test]
+fn messages_are_counted_as_a_bystander_counts_them() {
+    let mut pair = Pair::new(132);
+    let (client, server) = pair.connect();
+    pair.transfer((CLIENT, client), (SERVER, server), 500_000);
+    pair.transfer((SERVER, server), (CLIENT, client), 500_000);
+    // A full ring, both that of the peer and our own.
+    let full = loop {
+        match pair.lan.stack(CLIENT).socket(client).unwrap().send(&[0; 10_000]) {
+            Ok(_) => pair.lan.run_for(Duration::from_millis(5)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, SendError::WouldBlock);
+    pair.lan.run_for(Duration::from_millis(50));
+    let (here, there) = (stats(&mut pair, CLIENT, client), stats(&mut pair, SERVER, server));
+    let heard = (here.messages.heard, there.messages.heard);
+    assert_eq!(heard, (there.messages.sent, here.messages.sent));
+    assert_eq!(pair.said(Kind::Cdc).len() as u64, here.messages.sent + there.messages.sent);
+    assert!(here.messages.updates > 0 && here.messages.updates < here.messages.sent);
+    assert!(here.messages.writes >= here.messages.sent - here.messages.updates);
+    assert!(here.messages.blocked > 0 && here.sends_blocked > 0);
+
+    let llc = pair.said(Kind::Llc).len() as u64;
+    let links = [CLIENT, SERVER].map(|host| pair.lan.stack(host).groups()[0].links[0].clone());
+    let all = here.messages.sent + there.messages.sent + llc;
+    assert_eq!(links[0].messages_sent + links[1].messages_sent, all);
+    assert_eq!(links[0].messages_sent, links[1].messages_received);
+    assert_eq!(links[1].messages_sent, links[0].messages_received);
+}
+
+#[test]
+fn handshakes_are_counted_by_how_they_end() {
+    let mut pair = Pair::new(133);
+    let (client, server) = pair.connect();
+    pair.connect();
+    pair.connect();
+    let mut plain = SocketOptions::default();
+    plain.plain_tcp = true;
+    pair.connect_with(plain);
+    pair.close(CLIENT, client);
+    pair.close(SERVER, server);
+    pair.lan.run_for(Duration::from_secs(1));
+    let [ours, theirs] = [CLIENT, SERVER].map(|host| pair.lan.stack(host).stats());
+    assert_eq!((ours.first_contacts_as_client, ours.later_contacts_as_client), (1, 2));
+    assert_eq!((theirs.first_contacts_as_server, theirs.later_contacts_as_server), (1, 2));
+    assert_eq!((ours.plain_tcp, ours.fallback_reasons().count()), (1, 0));
+    assert_eq!(theirs.fallbacks_for(Diagnosis::PEER_NO_SMC), 1);
+    assert_eq!((ours.groups_made, ours.groups, ours.connections), (1, 1, 3));
+    let groups = pair.lan.stack(SERVER).groups();
+    assert_eq!((groups[0].connections, groups[0].connections_ever), (2, 3));
+
+    // Three that are declined, one that is refused, one that is dropped.
+    let mut pair = Pair::of(134, |host, config| {
+        config.limits.handshakes = if host == SERVER { 3 } else { 100 };
+        if host == SERVER {
+            config.eids.clear();
+        }
+    });
+    for _ in 0..3 {
+        pair.connect();
+    }
+    for _ in 0..4 {
+        pair.begin(SocketOptions::default());
+    }
+    pair.lan.run_for(Duration::from_millis(1));
+    assert_eq!(pair.lan.stack(SERVER).stats().syns_dropped, 1);
+    pair.lan.run_for(Duration::from_secs(3));
+    let listener = pair.listener;
+    pair.lan.stack(SERVER).unlisten(listener);
+    pair.begin(SocketOptions::default());
+    pair.lan.run_for(Duration::from_millis(10));
+    let [ours, theirs] = [CLIENT, SERVER].map(|host| pair.lan.stack(host).stats());
+    let declined: Vec<_> = ours.fallback_reasons().collect();
+    assert_eq!(declined.len(), 1);
+    assert_eq!((declined[0].as_client, declined[0].as_server), (7, 0));
+    assert_eq!(declined[0].fallback.local, Some(Diagnosis::PEER_DECLINED));
+    let theirs_for = theirs.fallback_reasons().next().unwrap();
+    assert_eq!((theirs_for.fallback.local, theirs_for.as_server), (declined[0].fallback.peer, 7));
+    assert_eq!((ours.handshakes_failed, theirs.handshakes_failed), (1, 0));
+}
