@@ -108,7 +108,9 @@ pub(super) fn bearable(random: &mut Random, weather: Weather) -> Faults {
         faults.loss = some(random, 0.02);
         faults.corrupt = some(random, 0.02);
         if random.chance(0.2) {
-            faults.burst = Some(Burst { enter: 0.005, leave: 0.5, loss: 0.8 });
+            // It counts frames, not time: whoever is alone on the wire must not
+            // lose all eight tries of a packet.
+            faults.burst = Some(Burst { enter: 0.01, leave: 0.9, loss: 0.9 });
         }
     }
     faults
