@@ -33,9 +33,9 @@ pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
     Config, ConfigError, ConnectError, ConnectionError, Event, FALLBACK_REASONS, Fallback, FallbackCount,
-    GroupNumber, GroupSummary, Limits, LinkSummary, ListenError, ListenOptions, ListenerHandle, MessageStats,
-    NoSuchListener, NoSuchSocket, PollOutcome, PortConfig, ReadableSpan, Readiness, RecvError, Role,
-    SendError, Socket, SocketHandle, SocketOptions, SocketStats, Stack, StackStats, Timers, Transport,
+    GroupNumber, GroupSummary, Held, Limits, LinkSummary, ListenError, ListenOptions, ListenerHandle,
+    MessageStats, NoSuchListener, NoSuchSocket, PollOutcome, PortConfig, ReadableSpan, Readiness, RecvError,
+    Role, SendError, Socket, SocketHandle, SocketOptions, SocketStats, Stack, StackStats, Timers, Transport,
     Wakeup,
 };
 #[cfg(feature = "embedded-io")]

@@ -89,6 +89,7 @@ impl Config {
         if self.limits.tcp_buffer < MIN_TCP_BUFFER {
             return Err(ConfigError::TcpBuffer(self.limits.tcp_buffer));
         }
+        self.limits.check()?;
         self.ports.iter().try_for_each(PortConfig::check)
     }
 }
@@ -235,4 +236,19 @@ impl Limits {
         completions: 256,
         events: 256,
     };
+
+    /// What every round of `poll` and every link needs at least one of.
+    fn check(&self) -> Result<(), ConfigError> {
+        let needed = [
+            ("receives", self.receives as usize),
+            ("messages", self.messages as usize),
+            ("write_turn", self.write_turn as usize),
+            ("frames", self.frames),
+            ("completions", self.completions),
+        ];
+        match needed.iter().find(|(_, count)| *count == 0) {
+            Some((name, _)) => Err(ConfigError::NoneAllowed(name)),
+            None => Ok(()),
+        }
+    }
 }

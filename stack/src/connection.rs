@@ -39,6 +39,9 @@ pub(crate) struct Connection {
     /// Of the phase; TCP has its own.
     pub(crate) phase_until: Option<Instant>,
     pub(crate) deadline: Deadline,
+    /// Our Decline may have crossed one of the peer's, which then comes before
+    /// the octets of its application.
+    pub(crate) may_cross: bool,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
     pub(crate) wakers: Wakers,
@@ -100,6 +103,8 @@ pub(crate) struct Half {
     pub(crate) peer: Option<PeerRing>,
     /// What became of our CONFIRM RKEY.
     pub(crate) rkey_confirmed: Option<bool>,
+    /// Its link is gone: it will be declined.
+    pub(crate) is_doomed: bool,
     /// What the peer said on the link before its CLC message arrived.
     pub(crate) early: Option<CdcMessage>,
 }
@@ -230,6 +235,7 @@ impl Smc {
     pub(crate) fn fail(&mut self, error: ConnectionError) {
         self.close.step(CloseEvent::LinkLost);
         self.is_lost = true;
+        self.doubt = None;
         self.error.get_or_insert(error);
     }
 }
@@ -281,7 +287,7 @@ impl Connection {
                 Readiness {
                     is_open: true,
                     urgent: false,
-                    readable: tcp.readable() > 0 || tcp.is_at_end(),
+                    readable: !self.may_cross && (tcp.readable() > 0 || tcp.is_at_end()),
                     writable: tcp.room() > 0 || !tcp.may_send(),
                     failed: tcp.is_reset(),
                 }

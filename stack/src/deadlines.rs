@@ -1,7 +1,6 @@
 //! Who is to be looked at when.
 
-use alloc::collections::BinaryHeap;
-use core::cmp::Reverse;
+use alloc::collections::BTreeSet;
 
 use smolsmc_wire::Instant;
 
@@ -15,19 +14,19 @@ pub(crate) enum Due {
     Group(GroupKey),
 }
 
-/// What an object with a deadline keeps: when it is due, and the earliest
-/// reminder that stands in the heap. A deadline that moves away costs nothing:
-/// the reminder comes, sees it is early, and stands in again.
+/// What an object with a deadline keeps: when it is due, and its one reminder.
+/// A deadline that moves away costs nothing: the reminder comes, sees it is
+/// early, and stands in again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Deadline {
     pub(crate) at: Option<Instant>,
     reminder: Option<Instant>,
 }
 
-/// The reminders, the soonest first.
+/// The reminders, the soonest first; at most one of each object.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: BinaryHeap<Reverse<(Instant, Due)>>,
+    reminders: BTreeSet<(Instant, Due)>,
 }
 
 impl Deadlines {
@@ -35,32 +34,39 @@ impl Deadlines {
         deadline.at = at;
         let Some(at) = at else { return };
         if deadline.reminder.is_none_or(|reminder| at < reminder) {
+            self.forget(deadline, due);
             deadline.reminder = Some(at);
-            self.heap.push(Reverse((at, due)));
+            self.reminders.insert((at, due));
+        }
+    }
+
+    /// The object goes, or is to be reminded at another time.
+    pub(crate) fn forget(&mut self, deadline: &mut Deadline, due: Due) {
+        if let Some(reminder) = deadline.reminder.take() {
+            self.reminders.remove(&(reminder, due));
         }
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.reminders.first().map(|(at, _)| *at)
+    }
+
+    /// Reminders there are.
+    pub(crate) fn len(&self) -> usize {
+        self.reminders.len()
     }
 
     /// The next reminder that has come.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Due)> {
-        match self.heap.peek() {
-            Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse(reminder)| reminder),
-            _ => None,
-        }
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Due> {
+        self.reminders.first().filter(|(at, _)| *at <= now)?;
+        self.reminders.pop_first().map(|(_, due)| due)
     }
 }
 
 impl Deadline {
-    /// The reminder set for `reminder` has come. Whether the object is due; if
-    /// it is not yet, it must be [set](Deadlines::set) again. One that an
-    /// earlier reminder replaced counts for nothing.
-    pub(crate) fn reminded(&mut self, now: Instant, reminder: Instant) -> bool {
-        if self.reminder != Some(reminder) {
-            return false;
-        }
+    /// The reminder has come. Whether the object is due; if it is not yet, it
+    /// must be [set](Deadlines::set) again.
+    pub(crate) fn reminded(&mut self, now: Instant) -> bool {
         self.reminder = None;
         self.at.is_some_and(|at| at <= now)
     }

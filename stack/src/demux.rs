@@ -7,6 +7,7 @@ use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::State;
 
 use crate::connection::Phase;
+use crate::deadlines::Due;
 use crate::handle::SocketHandle;
 use crate::port::{Port, Segment, ToTcp, Tuple, is_stray_roce};
 use crate::shared::{Connections, Shared};
@@ -81,17 +82,21 @@ impl<P: Provider> Shared<P> {
             return;
         }
         to_tcp(port, &mut connection.tcp.set);
+        connection.tcp.look(self.now);
         if matches!(connection.phase, Phase::Tcp(_)) {
             self.readiness_changed = true;
         }
         if connection.tcp.state() == State::Listen {
-            // The SYN was none after all: a wrong checksum, say.
+            // The SYN was none after all: a wrong checksum, say; or a RST took it
+            // back.
             self.handshake_over(tuple.remote.ip());
             if let Some(listener) = connection.listener.and_then(|listener| self.listeners.get_mut(listener))
             {
                 listener.opening -= 1;
             }
             self.by_tuple.remove(&tuple);
+            self.opening.remove(&handle);
+            self.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
             connections.remove(handle);
             return;
         }
@@ -124,20 +129,19 @@ impl<P: Provider> Shared<P> {
         *self.handshakes_from.entry(from).or_default() += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
-        self.opening.push_back(handle);
+        self.opening.insert(handle);
         Some(handle)
     }
 
     /// A frame that is no TCP may tell a neighbour's address: SYNs and SYN-ACKs
     /// that wait for it can go.
     fn neighbour_perhaps(&mut self, connections: &mut Connections) {
-        for _ in 0..self.opening.len() {
-            let Some(handle) = self.opening.pop_front() else { break };
-            let Some(connection) = connections.get_mut(handle) else { continue };
-            if matches!(connection.phase, Phase::Opening) {
+        let opening = core::mem::take(&mut self.opening);
+        for &handle in &opening {
+            if let Some(connection) = connections.get_mut(handle) {
                 self.touch(handle, connection);
-                self.opening.push_back(handle);
             }
         }
+        self.opening = opening;
     }
 }

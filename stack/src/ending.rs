@@ -5,6 +5,7 @@ use smolsmc_cdc::{CloseEvent, StateFlags};
 use smolsmc_verbs::Provider;
 
 use crate::connection::{Connection, Phase};
+use crate::deadlines::Due;
 use crate::error::ConnectionError;
 use crate::group::GroupKey;
 use crate::handle::SocketHandle;
@@ -30,9 +31,17 @@ impl<P: Provider> Shared<P> {
                 self.queue(handle, connection);
                 self.touch(handle, connection);
             }
-            Phase::Tcp(_) | Phase::Over(_) if past => connection.tcp.abort(),
+            Phase::Tcp(_) | Phase::Over(_) if past => {
+                // The first time a RST is to go; the second time there is nobody
+                // it could be sent to.
+                connection.tcp.abort_or_forget();
+                connection.phase_until = Some(self.now + self.config.timers.linger);
+            }
             Phase::Over(_) => connection.tcp.close(),
             _ => {}
+        }
+        if matches!(connection.phase, Phase::Tcp(_) | Phase::Over(_)) {
+            connection.phase_until.get_or_insert(self.now + self.config.timers.tcp);
         }
     }
 
@@ -50,7 +59,6 @@ impl<P: Provider> Shared<P> {
         } else {
             connection.tcp.close();
         }
-        self.end_empty_group(smc.group);
     }
 
     /// Whether nothing is left of a connection that nobody holds.
@@ -61,10 +69,11 @@ impl<P: Provider> Shared<P> {
 
     /// A group whose links are gone ends with its last connection.
     pub(crate) fn end_empty_group(&mut self, key: GroupKey) {
-        let Self { groups, provider, .. } = self;
+        let Self { groups, provider, deadlines, .. } = self;
         let Some(group) = groups.get_mut(key) else { return };
         if group.connections == 0 && group.links.iter().all(Option::is_none) {
             group.pool.clear(provider);
+            deadlines.forget(&mut group.deadline, Due::Group(key));
             groups.remove(key);
         }
     }

@@ -39,6 +39,9 @@ pub enum ConfigError {
     /// Not the address of a host, or a prefix too long for it.
     #[error("{0}/{1} is no host's address")]
     Address(IpAddr, u8),
+    /// With none of it nothing would ever move.
+    #[error("the limit {0} is 0")]
+    NoneAllowed(&'static str),
     /// The provider refused what every stack needs.
     #[error("the RDMA provider: {0}")]
     Provider(#[from] VerbsError),

@@ -1,6 +1,7 @@
 //! What becomes of connections when their link goes: with another link they go
 //! over it and lose nothing, without one they end (RFC 7609 §4.6).
 
+use smolsmc_cdc::StateFlags;
 use smolsmc_llc::{DeleteReason, DownReason};
 use smolsmc_verbs::{Provider, WcStatus};
 use smolsmc_wire::LinkNumber;
@@ -115,6 +116,8 @@ impl Smc {
         (self.peer.rkey, self.peer.address) = (theirs.rkey, address);
         self.validate = Some(self.flow.rewind());
         self.say_again = true;
+        // D and C are said again too, behind the last octet that is written again.
+        self.said = StateFlags::empty();
         self.in_flight = 0;
         self.is_queued = false;
         if let Some(link) = group.link_mut(place) {

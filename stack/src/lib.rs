@@ -41,6 +41,7 @@ mod failover;
 mod further_link;
 mod group;
 mod handle;
+mod held;
 mod listener;
 mod options;
 mod port;
@@ -63,6 +64,7 @@ pub use error::{
 };
 pub use event::Event;
 pub use handle::{ListenerHandle, SocketHandle};
+pub use held::Held;
 pub use options::{ListenOptions, SocketOptions};
 pub use smolsmc_llc::Role;
 pub use smolsmc_verbs::RemoteSpan;

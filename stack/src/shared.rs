@@ -1,7 +1,7 @@
 //! What all connections share, and the small moves that need no more than one
 //! of them.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -45,7 +45,7 @@ pub(crate) struct Shared<P> {
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
     /// Connections whose SYN or SYN-ACK may wait for a neighbour's address.
-    pub(crate) opening: VecDeque<SocketHandle>,
+    pub(crate) opening: BTreeSet<SocketHandle>,
     /// Servers whose client is just making its link group.
     pub(crate) waiting_for_group: VecDeque<SocketHandle>,
     /// Connections that wait for the answer to a CONFIRM RKEY.
@@ -161,6 +161,7 @@ impl<P: Provider> Shared<P> {
             choice: None,
             peer: None,
             rkey_confirmed: None,
+            is_doomed: false,
             early: None,
         })
     }
@@ -213,6 +214,7 @@ impl<P: Provider> Shared<P> {
             }
         }
         self.run_link(key, place);
+        self.end_empty_group(key);
     }
 
     /// Gives back what a handshake that came to nothing had taken.
@@ -231,6 +233,9 @@ impl<P: Provider> Shared<P> {
         if group.lingers_until.is_some() {
             return;
         }
+        // A link that was still to be confirmed never is: the peer would write.
+        let llcs = group.links.iter_mut().flatten().filter_map(|link| link.llc.as_mut());
+        llcs.filter(|llc| llc.state() == llc::LinkState::Activating).for_each(llc::Link::end);
         // A queue pair that has failed acknowledges nothing.
         let answers = group.links.iter().flatten().any(|link| link.failed.is_none());
         group.lingers_until = Some(if answers { until } else { self.now });

@@ -1,6 +1,6 @@
 //! The stack, and its one `poll`.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -105,7 +105,7 @@ impl<P: Provider> Stack<P> {
             by_qp: BTreeMap::new(),
             deadlines: Deadlines::default(),
             dirty: VecDeque::new(),
-            opening: VecDeque::new(),
+            opening: BTreeSet::new(),
             waiting_for_group: VecDeque::new(),
             waiting_for_rkey: VecDeque::new(),
             woken: VecDeque::new(),
@@ -278,7 +278,7 @@ impl<P: Provider> Stack<P> {
         }
         let handle = self.connections.insert(connection);
         shared.by_tuple.insert(tuple, handle);
-        shared.opening.push_back(handle);
+        shared.opening.insert(handle);
         if let Some(connection) = self.connections.get_mut(handle) {
             shared.touch(handle, connection);
         }
@@ -362,18 +362,18 @@ impl<P: Provider> Stack<P> {
         if let Some(engine) = shared.provider.frames() {
             engine.run_timers(shared.now);
         }
-        while let Some((at, due)) = shared.deadlines.pop(shared.now) {
+        while let Some(due) = shared.deadlines.pop(shared.now) {
             match due {
                 Due::Connection(handle) => {
                     let Some(connection) = connections.get_mut(handle) else { continue };
-                    if connection.deadline.reminded(shared.now, at) {
+                    if connection.deadline.reminded(shared.now) {
                         shared.touch(handle, connection);
                     } else {
                         let at = connection.deadline.at;
                         shared.deadlines.set(&mut connection.deadline, due, at);
                     }
                 }
-                Due::Group(key) => shared.group_reminded(connections, key, at),
+                Due::Group(key) => shared.group_reminded(connections, key),
             }
         }
         shared.tell_rkeys(connections);
@@ -417,6 +417,7 @@ impl<P: Provider> Stack<P> {
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
+                shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;
@@ -465,6 +466,7 @@ impl<P: Provider> Shared<P> {
             phase: Phase::Opening,
             phase_until: Some(self.now + timers.tcp),
             deadline: Deadline::default(),
+            may_cross: false,
             is_dirty: false,
             wakers: Wakers::default(),
             told: Told::default(),
@@ -476,6 +478,9 @@ impl<P: Provider> Shared<P> {
     fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
         connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
+        if connection.tcp.would_forget(now) {
+            return false;
+        }
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
             return false;
@@ -486,6 +491,7 @@ impl<P: Provider> Shared<P> {
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
+        let port = port.filter(|_| !connection.tcp.would_forget(now));
         let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
@@ -499,10 +505,10 @@ impl<P: Provider> Shared<P> {
     }
 
     /// A deadline of a group may have come.
-    fn group_reminded(&mut self, connections: &mut Connections, key: GroupKey, at: Instant) {
+    fn group_reminded(&mut self, connections: &mut Connections, key: GroupKey) {
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
-        if !group.deadline.reminded(now, at) {
+        if !group.deadline.reminded(now) {
             return self.set_group_deadline(key);
         }
         if group.lingers_until.is_some_and(|until| until <= now) {

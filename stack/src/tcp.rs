@@ -5,12 +5,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smolsmc_wire::Duration;
+use smolsmc_wire::{Duration, Instant};
 
 use crate::quiet::Quiet;
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+
+/// Within this, smoltcp does not end TIME-WAIT, and has sent its last ACK.
+const TIME_WAIT_SAFE: Duration = Duration::from_secs(5);
 
 /// smoltcp 0.14 probes a window that is shut at most 60 s apart.
 const TWO_PROBES: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(130);
@@ -22,6 +25,11 @@ pub(crate) struct Tcp {
     timeout: smoltcp::time::Duration,
     /// The end is our own doing.
     closed_here: bool,
+    /// The peer has sent FIN: nothing of its stream is missing.
+    heard_fin: bool,
+    time_wait_since: Option<Instant>,
+    /// What is still to be sent need not be.
+    is_forgotten: bool,
     /// What was last sent: the number after it, and the one acknowledged.
     pub(crate) seen: Option<Seen>,
     /// The connection goes over SMC-R: the socket is empty, and this is left.
@@ -45,7 +53,17 @@ impl Tcp {
         socket.set_timeout(Some(timeout));
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Self { set, handle, timeout, closed_here: false, seen: None, quiet: None }
+        Self {
+            set,
+            handle,
+            timeout,
+            closed_here: false,
+            heard_fin: false,
+            time_wait_since: None,
+            is_forgotten: false,
+            seen: None,
+            quiet: None,
+        }
     }
 
     fn socket(&self) -> &Socket<'static> {
@@ -168,18 +186,36 @@ impl Tcp {
         self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())
     }
 
+    /// Something has come in. In `Closed` it would be too late to tell an
+    /// orderly end from a RST.
+    pub(crate) fn look(&mut self, now: Instant) {
+        if self.state() == State::TimeWait {
+            self.time_wait_since.get_or_insert(now);
+        }
+        self.heard_fin |=
+            matches!(self.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
+    }
+
+    /// Whether smoltcp, were it to send now, might end TIME-WAIT: that clears
+    /// what the application has not read.
+    pub(crate) fn would_forget(&self, now: Instant) -> bool {
+        let expires = self.time_wait_since.is_some_and(|since| now >= since + TIME_WAIT_SAFE);
+        expires && self.state() == State::TimeWait && self.readable() > 0
+    }
+
     /// Whether the peer has reset the connection, or TCP gave it up.
     pub(crate) fn is_reset(&self) -> bool {
         // After an orderly end there is at least TIME-WAIT, or a FIN of both.
-        self.state() == State::Closed && !self.closed_here
+        self.state() == State::Closed && !(self.closed_here && self.heard_fin)
     }
 
     /// Whether smoltcp has nothing to send any more: a RST leaves late.
     pub(crate) fn is_quiet(&self) -> bool {
-        match &self.quiet {
-            Some(quiet) => quiet.is_silent(),
-            None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
-        }
+        self.is_forgotten
+            || match &self.quiet {
+                Some(quiet) => quiet.is_silent(),
+                None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
+            }
     }
 
     pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
@@ -196,6 +232,17 @@ impl Tcp {
         match &mut self.quiet {
             Some(quiet) => quiet.close(),
             None => self.socket_mut().close(),
+        }
+    }
+
+    /// Aborts; what has been aborted before, and still waits for the address of
+    /// its neighbour, is forgotten.
+    pub(crate) fn abort_or_forget(&mut self) {
+        let aborted = self.quiet.map_or(self.state() == State::Closed, |quiet| quiet.is_over());
+        if aborted {
+            self.is_forgotten = true;
+        } else {
+            self.abort();
         }
     }
 

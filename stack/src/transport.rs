@@ -29,6 +29,12 @@ pub enum Transport {
     Tcp(Fallback),
 }
 
+impl Transport {
+    pub(crate) const fn is_first_contact(&self) -> bool {
+        matches!(self, Self::SmcR { first_contact: true, .. })
+    }
+}
+
 /// Why a connection is plain TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fallback {

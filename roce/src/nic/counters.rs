@@ -122,3 +122,19 @@ pub struct QpCounters {
     /// Times no ACK came in time.
     pub timeouts: u64,
 }
+
+/// What there is on a NIC now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Objects {
+    /// Protection domains.
+    pub pds: usize,
+    /// Completion queues.
+    pub cqs: usize,
+    /// Queue pairs.
+    pub qps: usize,
+    /// Pieces of memory.
+    pub memories: usize,
+    /// Registrations.
+    pub mrs: usize,
+}

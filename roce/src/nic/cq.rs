@@ -55,6 +55,10 @@ impl CqTable {
         made.map(|(index, generation)| CqHandle::new(index, generation))
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.cqs.count()
+    }
+
     pub(super) fn named(&self, cq: CqHandle) -> Option<&Cq> {
         self.cqs.named(cq.index(), cq.generation())
     }

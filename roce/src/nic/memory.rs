@@ -75,6 +75,11 @@ impl MemoryTable {
         }
     }
 
+    /// Pieces of memory, and registrations.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.memories.count(), self.mrs.count())
+    }
+
     // ---- memory ----
 
     pub(super) fn alloc(&mut self, len: usize, used_for: MemoryUse) -> Result<MemHandle, VerbsError> {

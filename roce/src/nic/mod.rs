@@ -76,7 +76,7 @@ pub use config::{
     MAX_MR, MAX_OBJECTS, MAX_PORTS, MAX_QP, MAX_RD_ATOMIC, MAX_SGE, MAX_SHARD_BITS, MAX_WINDOW, MAX_WR,
     PortConfig, Shard,
 };
-pub use counters::{Counters, Dropped, Naks, QpCounters};
+pub use counters::{Counters, Dropped, Naks, Objects, QpCounters};
 pub use nic::SoftNic;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use smolsmc_verbs::{
 
 use super::board::{Board, Port};
 use super::config::{self, Config, ConfigError, DeviceConfig, Limits, MAX_PORTS, PortConfig};
-use super::counters::{Counters, QpCounters};
+use super::counters::{Counters, Objects, QpCounters};
 use super::cq::CqTable;
 use super::entropy::{Entropy, KeySpace};
 use super::event::{Note, Notes};
@@ -219,6 +219,14 @@ impl SoftNic {
     /// [`VerbsError::NoSuch`].
     pub fn qp_counters(&self, qp: QpHandle) -> Result<QpCounters, VerbsError> {
         Ok(self.named_qp(qp)?.counters)
+    }
+
+    /// What there is now: to see that everything was given back.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        let (memories, mrs) = self.board.memory.counts();
+        let (pds, cqs, qps) = (self.pds.count(), self.board.cqs.count(), self.qps.count());
+        Objects { pds, cqs, qps, memories, mrs }
     }
 
     // ---- finding things ----

@@ -81,6 +81,11 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// How many objects there are.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// How often a place was used before.
     pub(super) fn generation(&self, index: u32) -> u32 {
         self.slots.get(index as usize).map_or(0, |slot| slot.generation)

@@ -1,11 +1,11 @@
 //! Decline, said or heard, in time or late.
 
-use smolsmc_clc::{Decline, Diagnosis, Message, Os};
+use smolsmc_clc::{Decline, Diagnosis, Eyecatcher, Header, Message, MessageType, Os};
 use smolsmc_llc::DownReason;
 use smolsmc_verbs::Provider;
 
 use super::{Next, Step, read_message, say, take_half};
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Phase, Rendezvous};
 use crate::error::ConnectionError;
 use crate::event::Event;
 use crate::handle::SocketHandle;
@@ -31,6 +31,8 @@ impl<P: Provider> Shared<P> {
         decline: Decline,
     ) -> Step {
         say(connection, &decline.into())?;
+        // While a link is confirmed, either side may decline at any time.
+        connection.may_cross = matches!(connection.phase, Phase::Rendezvous(Rendezvous::Link(_)));
         self.drop_half(handle, connection);
         self.fall_back(handle, connection, Fallback { local: Some(decline.diagnosis), peer: None })
     }
@@ -58,9 +60,12 @@ impl<P: Provider> Shared<P> {
     /// 6.12, 5.1 s after the Confirm). It goes on with TCP, and so do we, with
     /// what was sent in the meantime; unless some of that has been acknowledged.
     pub(super) fn late_word(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
-        let Some(Message::Decline(decline)) = read_message(connection)? else { return Ok(Next::Wait) };
+        let Some(Message::Decline(decline)) = read_message(connection)? else {
+            // Half a message is no reason to doubt for longer.
+            return self.doubt_step(connection);
+        };
         let Phase::Smc(smc) = &mut connection.phase else { return Ok(Next::Wait) };
-        let key = smc.group;
+        let (key, first_contact) = (smc.group, smc.transport.is_first_contact());
         let unsent = smc.flow.untouched().and_then(|len| {
             let octets = self.provider.outgoing(smc.send.memory, 0, len as usize).ok()?;
             connection.tcp.send_whole(octets).then_some(())
@@ -83,7 +88,10 @@ impl<P: Provider> Shared<P> {
             connection.tcp.close();
         }
         self.release(part, false);
-        self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        // Of a group that carries others already, only this connection is declined.
+        if first_contact {
+            self.end_group(key, ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout));
+        }
         self.readiness_changed = true;
         Ok(Next::Wait)
     }
@@ -101,6 +109,32 @@ impl<P: Provider> Shared<P> {
             connection.phase_until = None;
             self.readiness_changed = true;
         }
+        Ok(Next::Wait)
+    }
+
+    /// We have declined, and the peer may have, before it heard us: what it said
+    /// is not for the application.
+    pub(super) fn crossing_step(&mut self, connection: &mut Connection) -> Step {
+        let tcp = &mut connection.tcp;
+        let there = tcp.readable();
+        if there == 0 && !tcp.is_at_end() {
+            return Ok(Next::Wait);
+        }
+        if let Some(start) = tcp.peek(Header::LEN) {
+            let header =
+                Header::parse(start).ok().filter(|header| header.message_type == MessageType::DECLINE);
+            match header.map(|header| header.message_len()) {
+                Some(len) if len <= there => tcp.skip(len),
+                Some(_) if !tcp.is_at_end() => return Ok(Next::Wait),
+                _ => {}
+            }
+        } else if !tcp.is_at_end()
+            && tcp.peek(there).is_some_and(|start| Eyecatcher::Smcr.octets().starts_with(start))
+        {
+            return Ok(Next::Wait);
+        }
+        connection.may_cross = false;
+        self.readiness_changed = true;
         Ok(Next::Wait)
     }
 

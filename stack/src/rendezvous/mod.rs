@@ -25,12 +25,12 @@ mod server;
 use smolsmc_cdc::{Close, CloseEvent, Flow, RingSizes, StateFlags};
 use smolsmc_clc::{Diagnosis, Header, MAX_MESSAGE_LEN, Message, SmcrTerms};
 use smolsmc_llc::{DownReason, Role};
-use smolsmc_verbs::Provider;
+use smolsmc_verbs::{Provider, WcStatus};
 use smolsmc_wire::ParseError;
 
 use crate::connection::{Connection, Half, Phase, Rendezvous, Smc};
 use crate::error::ConnectionError;
-use crate::group::{GroupKey, PeerEnd};
+use crate::group::{Group, GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::socket::Cork;
@@ -91,6 +91,7 @@ impl<P: Provider> Shared<P> {
                     self.late_word(handle, connection)
                 }
                 Phase::Smc(smc) if smc.doubt.is_some() => self.doubt_step(connection),
+                Phase::Tcp(_) if connection.may_cross => self.crossing_step(connection),
                 _ => return,
             };
             match step {
@@ -109,6 +110,7 @@ impl<P: Provider> Shared<P> {
         error: ConnectionError,
     ) {
         let phase = core::mem::replace(&mut connection.phase, Phase::Over(error));
+        self.opening.remove(&handle);
         connection.tcp.abort();
         match phase {
             Phase::Rendezvous(rendezvous) => {
@@ -139,6 +141,7 @@ impl<P: Provider> Shared<P> {
                 _ => Ok(Next::Wait),
             };
         }
+        self.opening.remove(&handle);
         if !(connection.our_option && connection.peer_option) {
             let local = connection.our_option.then_some(Diagnosis::PEER_NO_SMC);
             return self.fall_back(handle, connection, Fallback { local, peer: None });
@@ -249,7 +252,14 @@ impl<P: Provider> Shared<P> {
         connection: &mut Connection,
         why: ConnectionError,
     ) {
+        self.wait_no_longer(handle, connection);
         let step = match (&mut connection.phase, why) {
+            // The client's word is on its way, and would follow our Decline into
+            // the stream of octets: it is declined when it is here.
+            (Phase::Rendezvous(Rendezvous::Confirm(half)), _) => {
+                half.is_doomed = true;
+                Ok(Next::Wait)
+            }
             (Phase::Rendezvous(_), ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout)) => {
                 self.decline(handle, connection, Diagnosis::TIMEOUT_CONFIRM_LINK)
             }
@@ -287,7 +297,7 @@ impl<P: Provider> Shared<P> {
         });
         let Some((peer, group, link, send_keys)) = found else {
             self.release_half(handle, half);
-            return Err(ConnectionError::OutOfTurn);
+            return Err(ConnectionError::LinkFailed(WcStatus::Flushed));
         };
         let transport = Transport::SmcR {
             release: group.release,
@@ -334,6 +344,20 @@ impl<P: Provider> Shared<P> {
         Ok(Next::Wait)
     }
 
+    /// With the link confirmed it is SMC-R to the peer, which may write already:
+    /// it cannot be taken back, only closed.
+    pub(crate) fn wait_no_longer(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        let Phase::Rendezvous(rendezvous) = &connection.phase else { return };
+        let is_smc_there = match rendezvous {
+            Rendezvous::AddLink(_) => true,
+            Rendezvous::Link(half) => self.groups.get(half.group).is_some_and(Group::is_active),
+            _ => false,
+        };
+        if is_smc_there && let Err(error) = self.become_smc(handle, connection) {
+            self.break_off(handle, connection, error);
+        }
+    }
+
     /// The connection stays with TCP.
     fn fall_back(&mut self, handle: SocketHandle, connection: &mut Connection, fallback: Fallback) -> Step {
         if connection.options.strict {
@@ -368,16 +392,28 @@ impl<P: Provider> Shared<P> {
                     return self.tell_open(handle, connection);
                 }
             }
-            // The listener has gone in the meantime.
-            None => connection.tcp.abort(),
+            // The listener has gone in the meantime: nobody will ever accept it.
+            None => self.abort_unheld(connection),
         }
         connection.is_released = true;
     }
+
+    fn abort_unheld(&self, connection: &mut Connection) {
+        match &mut connection.phase {
+            Phase::Smc(smc) => {
+                smc.close.step(CloseEvent::Abort);
+                connection.phase_until = Some(self.now + self.config.timers.close);
+            }
+            _ => connection.tcp.abort(),
+        }
+    }
 }
 
-/// A connection's half, which is on its way into another state.
+/// A connection's half, which is on its way into another state. Until it is
+/// there, the connection is still in its handshake: should the way end in an
+/// error, it has to leave that.
 fn take_half(connection: &mut Connection) -> Option<Half> {
-    match core::mem::replace(&mut connection.phase, Phase::Over(ConnectionError::OutOfTurn)) {
+    match core::mem::replace(&mut connection.phase, Phase::Opening) {
         Phase::Rendezvous(rendezvous) => rendezvous.into_half(),
         phase => {
             connection.phase = phase;

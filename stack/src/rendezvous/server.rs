@@ -209,6 +209,7 @@ impl<P: Provider> Shared<P> {
         let Some(mut half) = take_half(connection) else { return Ok(Next::Wait) };
         let terms = &confirm.terms;
         let checked = match half.choice {
+            _ if half.is_doomed => Err(Diagnosis::NO_ACTIVE_LINK),
             Some(choice) if half.first_contact => choice.check_confirm(confirm),
             _ => Ok(()),
         };

@@ -75,6 +75,7 @@ impl<'a, P: Provider> Socket<'a, P> {
     /// ends by itself.
     pub fn close(mut self) {
         let until = self.until_gone();
+        self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 let unread = smc.flow.readable() > 0;
@@ -100,6 +101,7 @@ impl<'a, P: Provider> Socket<'a, P> {
     /// Ends the connection at once; the peer is told so.
     pub fn abort(mut self) {
         let until = self.until_gone();
+        self.shared.wait_no_longer(self.handle, self.connection);
         match &mut self.connection.phase {
             Phase::Smc(smc) => {
                 smc.close.step(CloseEvent::Abort);

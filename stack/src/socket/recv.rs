@@ -137,6 +137,7 @@ impl<P: Provider> Socket<'_, P> {
             Phase::Opening | Phase::Rendezvous(_) => Err(RecvError::WouldBlock),
             Phase::Over(error) => Err(RecvError::Over(*error)),
             Phase::Smc(smc) => smc.next_read(),
+            Phase::Tcp(_) if self.connection.may_cross => Err(RecvError::WouldBlock),
             Phase::Tcp(_) => {
                 let tcp = &self.connection.tcp;
                 match tcp.readable() {

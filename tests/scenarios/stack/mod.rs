@@ -2,6 +2,7 @@
 
 mod as_linux;
 mod basics;
+mod chaos;
 mod closing;
 mod corking;
 mod counting;
@@ -10,6 +11,7 @@ mod embedded;
 mod events;
 mod failing;
 mod groups;
+mod mended;
 mod options;
 mod pair;
 mod random;

@@ -14,6 +14,8 @@ mod nic;
 mod octets;
 mod option;
 mod roce;
+mod spoil;
+mod stack;
 mod world;
 
 pub use cdc::cdc;
@@ -24,6 +26,7 @@ pub use llc::llc;
 pub use nic::nic;
 pub use option::{append, option};
 pub use roce::roce;
+pub use stack::stack;
 
 /// What a target does with its octets.
 pub type Body = fn(&[u8]);
@@ -40,4 +43,5 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("nic", nic),
     ("option", option),
     ("roce", roce),
+    ("stack", stack),
 ];

@@ -94,13 +94,22 @@ impl Lan {
     /// If a configuration is refused.
     #[must_use]
     pub fn new(seed: u64, configs: Vec<Config>) -> Self {
+        Self::with(seed, configs, |config, now| smolsmc::soft(config, now).expect("a sound configuration"))
+    }
+
+    /// Hosts of these configurations, whose stacks are made by `make`.
+    pub fn with(
+        seed: u64,
+        configs: Vec<Config>,
+        mut make: impl FnMut(Config, Instant) -> Stack<SoftNic>,
+    ) -> Self {
         let now = Instant::from_millis(1);
         let host = |config: Config| Host {
             macs: config.ports.iter().map(|port| port.mac).collect(),
             devices: config.ports.iter().map(|_| Queues::default()).collect(),
             cables: config.ports.iter().map(|_| Cable::default()).collect(),
             roce_sent: config.ports.iter().map(|_| (0, u64::MAX)).collect(),
-            stack: smolsmc::soft(config, now).expect("a sound configuration"),
+            stack: make(config, now),
             without_roce: false,
         };
         Self {
@@ -139,6 +148,11 @@ impl Lan {
     /// If the configuration is refused.
     pub fn restart(&mut self, host: usize, config: Config) {
         let stack = smolsmc::soft(config, self.now).expect("a sound configuration");
+        self.restart_as(host, stack);
+    }
+
+    /// As [`Lan::restart`], with a stack that was made already.
+    pub fn restart_as(&mut self, host: usize, stack: Stack<SoftNic>) {
         let host = &mut self.hosts[host];
         host.stack = stack;
         host.devices.fill_with(Queues::default);
@@ -253,14 +267,19 @@ impl Lan {
         if let Some(log) = &mut self.log {
             log.push((self.now, frame.clone()));
         }
-        // UDP port 4791 behind an IPv4 header without options.
-        let is_roce = frame[23] == 17 && frame.get(36..38) == Some(&[0x12, 0xb7]);
-        if is_roce && self.loses_roce(from, &frame) {
+        if frame_is_roce(&frame) && self.loses_roce(from, &frame) {
             return;
         }
         let to: [u8; 6] = frame[..6].try_into().expect("six octets");
         let is_for = |mac: Mac| to[0] & 1 != 0 || mac == Mac(to);
+        let sent = frame.clone();
         let fate = self.hosts[from.0].cables[from.1].carry(self.now, &mut frame, &mut self.random);
+        if !frame_is_roce(&sent) {
+            match fate.corrupted {
+                true => leave_what_sums_find(&sent, &mut frame),
+                false => frame.copy_from_slice(&sent),
+            }
+        }
         for at in [fate.arrives, fate.again].into_iter().flatten() {
             for (number, host) in self.hosts.iter().enumerate() {
                 for (port, mac) in host.macs.iter().enumerate() {
@@ -273,6 +292,27 @@ impl Lan {
                 }
             }
         }
+    }
+}
+
+/// UDP port 4791 behind an IPv4 header without options.
+fn frame_is_roce(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[8, 0])
+        && frame.get(23) == Some(&17)
+        && frame.get(36..38) == Some(&[0x12, 0xb7])
+}
+
+/// There is no FCS here, which would find every corruption. The sums of IPv4
+/// and TCP find every single bit, but not any three; ARP and the Ethernet
+/// header have none.
+fn leave_what_sums_find(sent: &[u8], bent: &mut [u8]) {
+    const ETHERNET_LEN: usize = 14;
+    let is_tcp = sent.get(12..14) == Some(&[8, 0]) && sent.get(23) == Some(&6);
+    let differs = (ETHERNET_LEN..sent.len()).find(|&at| sent[at] != bent[at]);
+    let flipped = differs.filter(|_| is_tcp).map(|at| (at, sent[at] ^ bent[at]));
+    bent.copy_from_slice(sent);
+    if let Some((at, bits)) = flipped {
+        bent[at] ^= 1 << bits.trailing_zeros();
     }
 }
 
@@ -291,14 +331,15 @@ impl Lan {
     }
 }
 
+/// A device whose frames are put in and taken out by hand.
 #[derive(Default)]
-struct Queues {
-    inbox: VecDeque<Vec<u8>>,
-    outbox: Vec<Vec<u8>>,
+pub(crate) struct Queues {
+    pub(crate) inbox: VecDeque<Vec<u8>>,
+    pub(crate) outbox: Vec<Vec<u8>>,
 }
 
-struct Received(Vec<u8>);
-struct Sending<'a>(&'a mut Vec<Vec<u8>>);
+pub(crate) struct Received(Vec<u8>);
+pub(crate) struct Sending<'a>(&'a mut Vec<Vec<u8>>);
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
