@@ -8,7 +8,7 @@ use smolsmc_llc::{
     self as llc, AddLink, AddLinkExtension, LinkRkey, MAX_LINKS, RejectReason, RkeyMapping, Role,
 };
 use smolsmc_verbs::{PortState, Provider, VerbsError};
-use smolsmc_wire::{LinkNumber, LinkUid, Mac};
+use smolsmc_wire::{LinkNumber, Mac};
 
 use crate::group::{Group, GroupKey, Link, PeerEnd, Place, choose_gid};
 use crate::rendezvous::common_mtu;
@@ -184,19 +184,8 @@ impl<P: Provider> Shared<P> {
     fn start_further_link(&mut self, key: GroupKey, place: usize) {
         let (now, timers) = (self.now, self.config.timers.link);
         let Some(group) = self.groups.get_mut(key) else { return };
-        let (role, max_links, max_conns, number) =
-            (group.role, group.max_links, group.max_conns, group.number.0);
-        let Some(link) = group.link_mut(place) else { return };
-        let own = llc::ConfirmLink {
-            mac: link.mac,
-            gid: link.gid,
-            qpn: link.qpn,
-            link_number: link.planned,
-            link_uid: LinkUid(number << 8 | u32::from(link.planned.0)),
-            max_links,
-            max_conns,
-            no_eyecatcher: llc::NoEyecatcher::BOTH,
-        };
+        let (role, own) = (group.role, group.confirm_link(place));
+        let (Some(own), Some(link)) = (own, group.link_mut(place)) else { return };
         link.llc = Some(llc::Link::further(role, own, timers, now));
         self.run_link(key, place);
     }

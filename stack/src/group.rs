@@ -12,7 +12,7 @@ use smolsmc_verbs::{
     PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RemoteSpan,
     RtrAttributes, RtsAttributes, SendOperation, SendRequest, Sge, VerbsError, WcStatus,
 };
-use smolsmc_wire::{Gid, Instant, LinkNumber, Mac, MtuCode, PeerId, Psn, Qpn};
+use smolsmc_wire::{Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, PeerId, Psn, Qpn};
 
 use crate::deadlines::Deadline;
 use crate::handle::SocketHandle;
@@ -67,6 +67,22 @@ impl Group {
 
     pub(crate) fn link_mut(&mut self, place: usize) -> Option<&mut Link> {
         self.links.get_mut(place)?.as_mut()
+    }
+
+    /// What CONFIRM LINK says of the link at `place`. Release 0 has no room for
+    /// the number of connections.
+    pub(crate) fn confirm_link(&self, place: usize) -> Option<llc::ConfirmLink> {
+        let link = self.link(place)?;
+        Some(llc::ConfirmLink {
+            mac: link.mac,
+            gid: link.gid,
+            qpn: link.qpn,
+            link_number: link.planned,
+            link_uid: LinkUid(self.number.0 << 8 | u32::from(link.planned.0)),
+            max_links: self.max_links,
+            max_conns: if self.release > 0 { self.max_conns } else { 0 },
+            no_eyecatcher: llc::NoEyecatcher::BOTH,
+        })
     }
 
     /// Places of links that carry data.

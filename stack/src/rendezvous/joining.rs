@@ -4,7 +4,7 @@ use smolsmc_clc::{Diagnosis, SmcrTerms};
 use smolsmc_llc::{self as llc, LinkRkey, MAX_LINKS};
 use smolsmc_rmb::Pool;
 use smolsmc_verbs::Provider;
-use smolsmc_wire::{LinkUid, RmbeIndex};
+use smolsmc_wire::RmbeIndex;
 
 use super::FIRST;
 use crate::connection::{Half, PeerRing};
@@ -64,19 +64,8 @@ impl<P: Provider> Shared<P> {
     pub(super) fn start_link(&mut self, key: GroupKey, waiter: SocketHandle) {
         let (now, timers) = (self.now, self.config.timers.link);
         let Some(group) = self.groups.get_mut(key) else { return };
-        let (role, number, max_links) = (group.role, group.number.0, group.max_links);
-        let max_conns = if group.release > 0 { group.max_conns } else { 0 };
-        let Some(link) = group.link_mut(FIRST) else { return };
-        let own = llc::ConfirmLink {
-            mac: link.mac,
-            gid: link.gid,
-            qpn: link.qpn,
-            link_number: link.planned,
-            link_uid: LinkUid(number << 8 | u32::from(link.planned.0)),
-            max_links,
-            max_conns,
-            no_eyecatcher: llc::NoEyecatcher::BOTH,
-        };
+        let (role, own) = (group.role, group.confirm_link(FIRST));
+        let (Some(own), Some(link)) = (own, group.link_mut(FIRST)) else { return };
         link.llc = Some(llc::Link::first(role, own, timers, now));
         link.waiter = Some(waiter);
         self.run_link(key, FIRST);
