@@ -112,9 +112,10 @@ proptest! {
         let mut chance = Chance(seed | 1);
         let mut wires: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
         for round in 0..200 {
-            // Sooner or later the wire is mended, and before that now and then: seven
-            // retries in a row, each of which counts, must not all be lost by chance.
-            let mended = round > 60 || round % 4 == 0;
+            // Sooner or later the wire is mended, and before that four rounds of ten, no
+            // fewer than lie between two retries: seven of those in a row, each of which
+            // counts, must not all be lost by chance.
+            let mended = round > 60 || round % 10 >= 6;
             for (from, wire) in wires.iter_mut().enumerate() {
                 wire.append(&mut pair.collect(from));
                 let mut late = Vec::new();
