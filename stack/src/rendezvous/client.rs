@@ -6,13 +6,13 @@ use smolsmc_clc::{
     Accept, AcceptV2, Agreement, AgreementV2, ConfirmFirstContact, Decline, Diagnosis, Message, Proposal,
     Sender, Version,
 };
-use smolsmc_llc::{Ledger, Role};
+use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
 use smolsmc_wire::{Gid, MtuCode};
 
+use super::joining::Founding;
 use super::{FIRST, Next, Step, peer_end, say, take_half};
 use crate::connection::{Connection, Half, Rendezvous};
-use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, Place};
 use crate::handle::SocketHandle;
@@ -95,33 +95,20 @@ impl<P: Provider> Shared<P> {
             return Err(Diagnosis::INDIRECT_MISMATCH);
         }
         let mtu = common_mtu(place.mtu, accept.terms.mtu).ok_or(Diagnosis::CONFIGURATION)?;
-        let key = self.new_group(Place { is_direct, ..place }, |number, link, pool| {
-            let first = accept.first_contact;
-            let release = first.map_or(0, |first| first.release);
-            Group {
-                number,
-                role: Role::Client,
-                peer_id: accept.terms.peer_id,
-                peer_gid: accept.terms.gid,
-                port: connection.tuple.port,
-                eid: accept.eid,
-                release,
-                max_conns: first.filter(|_| release > 0).map_or(u8::MAX, |first| first.max_conns),
-                max_links: first.filter(|_| release > 0).map_or(2, |first| first.max_links),
-                pool,
-                ledger: Ledger::default(),
-                links: [Some(link), None, None],
-                links_made: 1,
-                was_up: false,
-                connections_ever: 0,
-                offered: None,
-                connections: 0,
-                idle_since: None,
-                lingers_until: None,
-                deadline: Deadline::default(),
-                is_queued: false,
-            }
-        })?;
+        let first = accept.first_contact;
+        let release = first.map_or(0, |first| first.release);
+        let limits = first.filter(|_| release > 0);
+        let founding = Founding {
+            role: Role::Client,
+            peer_id: accept.terms.peer_id,
+            peer_gid: accept.terms.gid,
+            port: connection.tuple.port,
+            eid: accept.eid,
+            release,
+            max_conns: limits.map_or(u8::MAX, |first| first.max_conns),
+            max_links: limits.map_or(2, |first| first.max_links),
+        };
+        let key = self.new_group(Place { is_direct, ..place }, founding)?;
         let mut half = self.half_of_new(handle, connection, key)?;
         let peer = peer_end(&accept.terms, accept.terms.gid, connection);
         let Self { groups, provider, .. } = self;

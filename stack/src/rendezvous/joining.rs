@@ -1,24 +1,67 @@
 //! What both roles do to join a link group.
 
-use smolsmc_clc::{Diagnosis, SmcrTerms};
-use smolsmc_llc::{self as llc, LinkRkey, MAX_LINKS};
+use smolsmc_clc::{Diagnosis, Eid, SmcrTerms};
+use smolsmc_llc::{self as llc, Ledger, LinkRkey, MAX_LINKS, Role};
 use smolsmc_rmb::Pool;
 use smolsmc_verbs::Provider;
-use smolsmc_wire::RmbeIndex;
+use smolsmc_wire::{Gid, PeerId, RmbeIndex};
 
 use super::FIRST;
 use crate::connection::{Half, PeerRing};
+use crate::deadlines::Deadline;
 use crate::group::{Group, GroupKey, Link, Place};
 use crate::handle::SocketHandle;
 use crate::shared::Shared;
 use crate::transport::GroupNumber;
+
+/// What both sides have agreed on when a group is made.
+pub(super) struct Founding {
+    pub(super) role: Role,
+    pub(super) peer_id: PeerId,
+    pub(super) peer_gid: Gid,
+    pub(super) port: usize,
+    pub(super) eid: Eid,
+    pub(super) release: u8,
+    pub(super) max_conns: u8,
+    pub(super) max_links: u8,
+}
+
+impl Founding {
+    /// The group with its first link, on which nothing has happened yet.
+    fn group(self, number: GroupNumber, link: Link, pool: Pool) -> Group {
+        let Self { role, peer_id, peer_gid, port, eid, release, max_conns, max_links } = self;
+        Group {
+            number,
+            role,
+            peer_id,
+            peer_gid,
+            port,
+            eid,
+            release,
+            max_conns,
+            max_links,
+            pool,
+            ledger: Ledger::default(),
+            links: [Some(link), None, None],
+            links_made: 1,
+            was_up: false,
+            offered: None,
+            connections_ever: 0,
+            connections: 0,
+            idle_since: None,
+            lingers_until: None,
+            deadline: Deadline::default(),
+            is_queued: false,
+        }
+    }
+}
 
 impl<P: Provider> Shared<P> {
     /// A new group with one link, its queue pair in RESET.
     pub(super) fn new_group(
         &mut self,
         place: Place,
-        make: impl FnOnce(GroupNumber, Link, Pool) -> Group,
+        founding: Founding,
     ) -> Result<GroupKey, Diagnosis> {
         let limits = self.config.limits;
         if self.groups.len() >= limits.groups {
@@ -32,7 +75,7 @@ impl<P: Provider> Shared<P> {
         let _ = pool.add_domain(&mut self.provider, FIRST, link.pd);
         let qp = link.qp;
         self.groups_made += 1;
-        let key = self.groups.insert(make(GroupNumber(self.groups_made), link, pool));
+        let key = self.groups.insert(founding.group(GroupNumber(self.groups_made), link, pool));
         self.by_qp.insert(qp, (key, FIRST));
         Ok(key)
     }

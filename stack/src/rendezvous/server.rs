@@ -3,13 +3,13 @@
 use smolsmc_clc::{
     Agreement, AgreementV2, Choice, Confirm, Decline, Diagnosis, Message, Os, Proposal, Sender, Version,
 };
-use smolsmc_llc::{Ledger, Role};
+use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
 
 use super::client::common_mtu;
+use super::joining::Founding;
 use super::{Next, Step, peer_end, say, take_half};
 use crate::connection::{Connection, Half, Phase, Rendezvous};
-use crate::deadlines::Deadline;
 use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, Place};
 use crate::handle::SocketHandle;
@@ -148,8 +148,7 @@ impl<P: Provider> Shared<P> {
         let has_second = self.ports.iter().filter(|port| port.rdma.is_some()).count() > 1;
         let max_links = if choice.release > 0 && !has_second { 1 } else { choice.max_links };
         let choice = Choice { max_links, ..choice };
-        let key = self.new_group(place, |number, link, pool| Group {
-            number,
+        let founding = Founding {
             role: Role::Server,
             peer_id: sender.peer_id,
             peer_gid: choice.gid,
@@ -158,19 +157,8 @@ impl<P: Provider> Shared<P> {
             release: choice.release,
             max_conns: choice.max_conns,
             max_links,
-            pool,
-            ledger: Ledger::default(),
-            links: [Some(link), None, None],
-            links_made: 1,
-            was_up: false,
-            connections_ever: 0,
-            offered: None,
-            connections: 0,
-            idle_since: None,
-            lingers_until: None,
-            deadline: Deadline::default(),
-            is_queued: false,
-        })?;
+        };
+        let key = self.new_group(place, founding)?;
         let half = self.half_of_new(handle, connection, key)?;
         Ok(Half { choice: Some(choice), ..half })
     }
