@@ -287,6 +287,13 @@ impl Flow {
         self.urgent_out.owes_word()
     }
 
+    /// Octets the peer is known to have read, over the connection's life.
+    #[inline]
+    #[must_use]
+    pub const fn peer_consumed(&self) -> u64 {
+        self.peer_consumed
+    }
+
     /// Offsets of the next octet to be written: in the send ring, and in the
     /// peer's.
     #[inline]

@@ -57,6 +57,7 @@ mod delete_rkey;
 mod header;
 mod ledger;
 mod link;
+mod liveness;
 mod message;
 mod rkey;
 mod test_link;

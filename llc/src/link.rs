@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use smolsmc_wire::{Duration, Instant, LinkNumber, Rkey};
 
+use crate::liveness::{Due, Liveness};
 use crate::{
     AddLink, Body, ConfirmLink, ConfirmRkey, DeleteLink, DeleteReason, DeleteRkey, HostOrder, Ledger,
     LinkRkey, Message, Others, RejectReason, RequestAddLink, TestLink, Version,
@@ -75,6 +76,9 @@ pub enum LinkAction {
     Send(Message),
     /// The link carries data from now on.
     Active,
+    /// TEST LINK was answered: every SEND before it was taken from the peer's
+    /// receive queue.
+    Tested,
     /// CONFIRM RKEY for this rkey was answered, or not in time.
     RkeyConfirmed(Rkey, bool),
     /// The server offers a further link: [`Link::answer_add_link`] or
@@ -132,8 +136,7 @@ pub struct Link {
     /// Our CONFIRM RKEY and DELETE RKEY: the first is out once it has a deadline.
     rkeys: VecDeque<RkeyRequest>,
     rkey_until: Option<Instant>,
-    heard_at: Instant,
-    test_until: Option<Instant>,
+    liveness: Liveness,
     /// When the running second began, and requests of the peer in it.
     second: (Instant, u32),
     /// Requests of the peer that were not taken: there were too many.
@@ -204,8 +207,7 @@ impl Link {
             confirm_until,
             rkeys: VecDeque::new(),
             rkey_until: None,
-            heard_at: now,
-            test_until: None,
+            liveness: Liveness::new(now),
             second: (now, 0),
             refused: 0,
             add_until: None,
@@ -248,20 +250,29 @@ impl Link {
                 Some(self.confirm_at.map_or(self.confirm_until, |at| at.min(self.confirm_until)))
             }
             LinkState::Active => {
-                let test = match self.test_until {
-                    Some(until) => Some(until),
-                    None if self.timers.test_link == Duration::ZERO => None,
-                    None => Some(self.heard_at + self.timers.test_link),
-                };
+                let test = self.liveness.poll_at(&self.timers);
                 [test, self.rkey_until, self.add_until].into_iter().flatten().min()
             }
         }
     }
 
-    /// A SEND of the peer arrived, of whatever kind: it lives.
+    /// A SEND of the peer arrived, of whatever kind: it lives, and may
+    /// ask TEST LINK after every few of them as often as it likes.
     #[inline]
     pub fn heard(&mut self, now: Instant) {
-        self.heard_at = now;
+        self.liveness.heard(now);
+    }
+
+    /// Asks TEST LINK now, without silence before it: the answer
+    /// ([`LinkAction::Tested`]) says that the peer has taken every SEND before
+    /// it from its receive queue, and posted those receives again. False if a
+    /// question is out already, or the link is not active.
+    pub fn probe(&mut self, now: Instant) -> bool {
+        let asks = self.state == LinkState::Active && self.liveness.probe(now, &self.timers);
+        if asks {
+            self.say(false, Body::TestLink(TestLink::default()));
+        }
+        asks
     }
 
     /// Tells the peer of a new RMB, by its key and address here and on the
@@ -343,20 +354,19 @@ impl Link {
     }
 
     fn test_timer(&mut self, now: Instant) {
-        if self.test_until.is_some_and(|until| now >= until) {
-            return self.down(DownReason::TestLinkTimeout);
-        }
-        let due = self.timers.test_link != Duration::ZERO && now >= self.heard_at + self.timers.test_link;
-        if due && self.test_until.is_none() {
-            self.test_until = Some(now + self.timers.response);
-            self.say(false, Body::TestLink(TestLink::default()));
+        match self.liveness.run_timer(now, &self.timers) {
+            Due::Nothing => {}
+            Due::Ask => self.say(false, Body::TestLink(TestLink::default())),
+            Due::Dead => self.down(DownReason::TestLinkTimeout),
         }
     }
 
     /// A message of the peer.
     pub fn hear(&mut self, now: Instant, message: &Message, siblings: &mut Siblings<'_>) {
-        self.heard_at = now;
-        if self.state == LinkState::Inactive || (!message.response && self.is_flood(now)) {
+        self.liveness.lives(now);
+        let is_probe = matches!((&message.body, message.response), (Body::TestLink(_), false))
+            && self.liveness.is_earned_test();
+        if self.state == LinkState::Inactive || !(message.response || is_probe || !self.is_flood(now)) {
             return;
         }
         match (&message.body, message.response) {
@@ -369,10 +379,16 @@ impl Link {
             (Body::DeleteRkey(theirs), false) => self.answer_delete_rkey(theirs, siblings),
             (Body::DeleteRkey(_), true) => self.hear_delete_rkey_answer(now),
             (Body::TestLink(test), false) => self.say(true, Body::TestLink(*test)),
-            (Body::TestLink(_), true) => self.test_until = None,
+            (Body::TestLink(_), true) => self.hear_test_link_answer(),
             (Body::DeleteLink(theirs), response) => self.hear_delete_link(theirs, response, siblings),
             // What is unknown, or answers nothing that was asked.
             _ => {}
+        }
+    }
+
+    fn hear_test_link_answer(&mut self) {
+        if self.liveness.answered() {
+            self.actions.push_back(LinkAction::Tested);
         }
     }
 

@@ -10,6 +10,7 @@ use smolsmc_verbs::{AsyncEvent, Completion, Provider, QpHandle, RdmaPort, WcStat
 use crate::connection::Phase;
 use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, RECEIVE_BIT, Said};
+use crate::probe::is_test;
 use crate::shared::{Connections, Shared};
 
 /// Completions taken from a queue at a time.
@@ -27,8 +28,10 @@ impl<P: Provider> Shared<P> {
         for index in 0..self.cqs.len() {
             while taken < self.config.limits.completions {
                 let Some(&(_, cq)) = self.cqs.get(index) else { break };
+                let most = batch.len().min(self.config.limits.completions - taken);
+                let Some(batch) = batch.get_mut(..most) else { break };
                 // A queue of a device that is gone has nothing more to say.
-                let count = self.provider.poll_cq(cq, &mut batch).unwrap_or(0);
+                let count = self.provider.poll_cq(cq, batch).unwrap_or(0);
                 for completion in batch.iter().take(count) {
                     self.completion(connections, completion);
                 }
@@ -158,6 +161,7 @@ impl<P: Provider> Shared<P> {
                 LinkAction::ReadyToSend => self.link_ready_to_send(key, place),
                 LinkAction::Send(message) => self.say_llc(key, place, message),
                 LinkAction::Active => self.link_active(key, place),
+                LinkAction::Tested => self.link_tested(key, place),
                 LinkAction::RkeyConfirmed(rkey, well) => self.rkeys_confirmed.push_back((key, rkey, well)),
                 LinkAction::AddLinkOffered(offer) => self.add_link_offered(key, place, &offer),
                 LinkAction::AddLinkAnswered(answer) => self.add_link_answered(key, place, answer.as_deref()),
@@ -201,24 +205,30 @@ impl<P: Provider> Shared<P> {
 
     pub(crate) fn say_llc(&mut self, key: GroupKey, place: usize, message: llc::Message) {
         let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
-        if link.unsaid.len() < UNSAID_MAX {
-            link.unsaid.push_back(message);
+        // The one question that is out goes before all that waits for its answer.
+        match is_test(&message) && !message.response {
+            true => link.unsaid.push_front(message),
+            false if link.unsaid.len() < UNSAID_MAX => link.unsaid.push_back(message),
+            false => {}
         }
         self.say_unsaid(key, place);
     }
 
     /// Posts the LLC messages there is room for.
-    fn say_unsaid(&mut self, key: GroupKey, place: usize) {
+    pub(crate) fn say_unsaid(&mut self, key: GroupKey, place: usize) {
         let Self { groups, provider, scratch, .. } = self;
         let Some(link) = groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
         while link.has_llc_slot() {
-            let Some(message) = link.unsaid.pop_front() else { return };
+            let Some(message) = link.next_unsaid() else { break };
             // What does not fit the longest message was never put together.
             let Ok(len) = message.emit(scratch) else { continue };
             let Some(octets) = scratch.get(..len) else { continue };
             if link.post_llc(provider, octets).is_err() {
                 return;
             }
+        }
+        if link.unproven.is_due() {
+            self.probe(key, place);
         }
     }
 

@@ -100,6 +100,10 @@ pub const MAX_PORTS: usize = 8;
 /// Octets of a TCP buffer at least: the longest CLC messages must fit.
 pub const MIN_TCP_BUFFER: usize = 16 * 1024;
 
+/// Receives a peer must have on a link: with few, TEST LINK and the answers to
+/// it would be worth a TEST LINK.
+const MIN_PEER_RECEIVES: u32 = 16;
+
 /// One Ethernet port.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -209,6 +213,10 @@ pub struct Limits {
     pub receives: u32,
     /// Messages of a link that may be unacknowledged.
     pub messages: u32,
+    /// Receives that peers post on a link, at least 16: messages that a peer may
+    /// not have handled yet are kept below that, by asking it. Linux 6.12 posts
+    /// 48.
+    pub peer_receives: u32,
     /// Octets a connection writes before another one's turn.
     pub write_turn: u32,
     /// Frames taken from a port, and given to it, in one `poll`.
@@ -231,6 +239,7 @@ impl Limits {
         tcp_buffer: 64 * 1024,
         receives: 128,
         messages: 16,
+        peer_receives: 48,
         write_turn: 64 * 1024,
         frames: 256,
         completions: 256,
@@ -246,6 +255,9 @@ impl Limits {
             ("frames", self.frames),
             ("completions", self.completions),
         ];
+        if self.peer_receives < MIN_PEER_RECEIVES {
+            return Err(ConfigError::PeerReceives(self.peer_receives));
+        }
         match needed.iter().find(|(_, count)| *count == 0) {
             Some((name, _)) => Err(ConfigError::NoneAllowed(name)),
             None => Ok(()),

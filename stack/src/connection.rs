@@ -16,6 +16,7 @@ use crate::group::GroupKey;
 use crate::handle::ListenerHandle;
 use crate::options::SocketOptions;
 use crate::port::Tuple;
+use crate::probe::Proof;
 use crate::socket::{Cork, Readiness};
 use crate::stats::{MessageStats, SocketStats};
 use crate::tcp::Tcp;
@@ -164,6 +165,7 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    pub(crate) proof: Proof,
     pub(crate) cork: Cork,
     pub(crate) stats: MessageStats,
     /// The peer's urgent octet, to be fetched.

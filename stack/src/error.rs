@@ -42,6 +42,9 @@ pub enum ConfigError {
     /// With none of it nothing would ever move.
     #[error("the limit {0} is 0")]
     NoneAllowed(&'static str),
+    /// So few that there would be little room beside TEST LINK.
+    #[error("peer_receives must be at least 16, not {0}")]
+    PeerReceives(u32),
     /// The provider refused what every stack needs.
     #[error("the RDMA provider: {0}")]
     Provider(#[from] VerbsError),

@@ -114,6 +114,7 @@ impl Smc {
         }
         self.send_keys = keys;
         (self.peer.rkey, self.peer.address) = (theirs.rkey, address);
+        self.proof.moves(self.flow.totals().0);
         self.validate = Some(self.flow.rewind());
         self.say_again = true;
         // D and C are said again too, behind the last octet that is written again.

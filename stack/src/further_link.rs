@@ -142,7 +142,7 @@ impl<P: Provider> Shared<P> {
         let group = groups.get_mut(key).ok_or(VerbsError::NoSuch("link group"))?;
         let free = (0..MAX_LINKS).find(|place| group.link(*place).is_none());
         let place = free.ok_or(VerbsError::Exhausted("links of the group"))?;
-        let mut link = Link::new(provider, site, psn, limits.receives, limits.messages)?;
+        let mut link = Link::new(provider, site, psn, &limits)?;
         if let Err(error) = group.pool.add_domain(provider, place, link.pd) {
             link.destroy(provider);
             return Err(error);

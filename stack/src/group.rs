@@ -14,8 +14,10 @@ use smolsmc_verbs::{
 };
 use smolsmc_wire::{Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, PeerId, Psn, Qpn};
 
+use crate::config::Limits;
 use crate::deadlines::Deadline;
 use crate::handle::SocketHandle;
+use crate::probe::Unproven;
 use crate::transport::GroupNumber;
 
 slotmap::new_key_type! {
@@ -195,6 +197,8 @@ pub(crate) struct Link {
     messages_max: u32,
     pub(crate) cdc_in_flight: u32,
     next_wr: u64,
+    /// What the peer may have no receive for.
+    pub(crate) unproven: Unproven,
     pub(crate) messages_received: u64,
     /// Connections with something to say, in turn.
     pub(crate) ready: VecDeque<SocketHandle>,
@@ -274,9 +278,9 @@ impl Link {
         provider: &mut P,
         place: Place,
         psn: Psn,
-        receives: u32,
-        messages: u32,
+        limits: &Limits,
     ) -> Result<Self, VerbsError> {
+        let Limits { receives, messages, peer_receives, .. } = *limits;
         let pd = provider.alloc_pd(place.rdma.device)?;
         let (receives, qp, qpn) = match Self::make_in(provider, pd, place.cq, receives, messages) {
             Ok(made) => made,
@@ -308,6 +312,7 @@ impl Link {
             messages_max: messages,
             cdc_in_flight: 0,
             next_wr: 0,
+            unproven: Unproven::new(peer_receives),
             messages_received: 0,
             ready: VecDeque::new(),
             unsaid: VecDeque::new(),
@@ -412,8 +417,8 @@ impl Link {
 
     /// Whether a CDC message can be posted now.
     #[inline]
-    pub(crate) const fn has_cdc_slot(&self) -> bool {
-        self.cdc_in_flight < self.messages_max
+    pub(crate) fn has_cdc_slot(&self) -> bool {
+        self.cdc_in_flight < self.messages_max && self.unproven.takes_cdc()
     }
 
     /// Whether an LLC message can be: some places are theirs alone.
@@ -451,6 +456,7 @@ impl Link {
         };
         posted.map_err(|error| error.error)?;
         self.next_wr = (self.next_wr + 1) & !RECEIVE_BIT;
+        self.unproven.sent();
         if !matches!(what, Said::Llc) {
             self.cdc_in_flight += 1;
         }

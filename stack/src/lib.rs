@@ -45,6 +45,7 @@ mod held;
 mod listener;
 mod options;
 mod port;
+mod probe;
 mod quiet;
 mod rendezvous;
 mod shared;

@@ -291,6 +291,7 @@ impl<P: Provider> Shared<P> {
                 // At the first word TCP can give its buffers back.
                 let is_first = !smc.flow.has_heard();
                 let (news, is_done) = (smc.hear(&self.provider, message), smc.is_done());
+                let (place, proof) = (smc.link, smc.proof.read(smc.flow.peer_consumed()));
                 if news {
                     self.readiness_changed = true;
                     self.notice(handle, connection);
@@ -299,6 +300,9 @@ impl<P: Provider> Shared<P> {
                     self.touch(handle, connection);
                 }
                 self.queue(handle, connection);
+                if let Some(before) = proof {
+                    self.prove(key, place, before);
+                }
             }
             Phase::Rendezvous(rendezvous) => {
                 if let Some(half) = rendezvous.half_mut().filter(|half| half.group == key) {

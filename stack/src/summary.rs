@@ -60,6 +60,16 @@ pub struct LinkSummary {
     pub messages_sent: u64,
     /// CDC and LLC messages that came.
     pub messages_received: u64,
+    /// Messages that the peer is not known to have handled: it may not have
+    /// posted their receives again.
+    pub unproven: u64,
+    /// The most there ever were, to be compared with
+    /// [`Limits::peer_receives`](crate::Limits::peer_receives).
+    pub unproven_most: u64,
+    /// TEST LINKs that were sent, after silence or since too much was unproven.
+    pub tests_sent: u64,
+    /// Times a message waited for the answer.
+    pub test_waits: u64,
 }
 
 impl<P: Provider> Stack<P> {
@@ -84,6 +94,10 @@ fn summary(group: &crate::group::Group) -> GroupSummary {
         in_flight: link.posted.len(),
         messages_sent: link.messages_sent(),
         messages_received: link.messages_received,
+        unproven: link.unproven.count(),
+        unproven_most: link.unproven.most,
+        tests_sent: link.unproven.tests,
+        test_waits: link.unproven.waited,
     });
     GroupSummary {
         number: group.number,

@@ -46,6 +46,9 @@ impl<P: Provider> Shared<P> {
         let link = self.groups.get_mut(key)?.link_mut(place)?;
         let is_over = link.failed.is_some();
         if !is_over && !link.has_cdc_slot() {
+            if !link.ready.is_empty() && !link.unproven.takes_cdc() {
+                link.unproven.wait();
+            }
             return None;
         }
         let handle = link.ready.pop_front()?;
@@ -60,9 +63,13 @@ impl<P: Provider> Shared<P> {
         let (turn, held) = (self.config.limits.write_turn, smc.flow.is_held());
         match smc.say(&mut self.provider, link, handle, turn) {
             Ok(()) => {
+                let asks = link.unproven.is_due();
                 let (more, holds) = (smc.has_something_to_say(), !held && smc.flow.is_held());
                 if holds && let Some(connection) = connections.get_mut(handle) {
                     self.hold(handle, connection);
+                }
+                if asks {
+                    self.probe(key, place);
                 }
                 Some((handle, more))
             }
@@ -106,6 +113,9 @@ impl Smc {
             for (sge, piece) in sges.iter_mut().zip(write.pieces()) {
                 *sge = self.sge(*piece);
             }
+        }
+        if len > 0 {
+            self.proof.told(self.flow.totals().0, link.unproven.next());
         }
         let said = Said::Cdc { connection: handle, mark: self.flow.mark() };
         match (plan.as_slice(), &sges) {

@@ -277,11 +277,59 @@ fn silence_is_asked_about_and_then_is_the_end() {
     link.run_timers(after(40_000));
     assert_eq!(said(&mut link), core::slice::from_ref(&ask));
     link.hear(after(41_000), &message(true, ask.body.clone()));
+    assert_eq!(actions(&mut link), [LinkAction::Tested]);
     assert_eq!(link.poll_at(), Some(after(71_000)));
     link.run_timers(after(71_000));
     assert_eq!(said(&mut link), [ask]);
     link.run_timers(after(73_000));
     assert_eq!(actions(&mut link), [LinkAction::Down(DownReason::TestLinkTimeout)]);
+}
+
+#[test]
+fn a_probe_is_one_question_and_its_answer_has_the_time_of_silence() {
+    let ask = message(false, Body::TestLink(TestLink::default()));
+    let mut link = active(Role::Client);
+    assert!(link.probe(after(1000)));
+    assert_eq!(said(&mut link), core::slice::from_ref(&ask));
+    assert!(!link.probe(after(1001)), "one is out");
+    link.hear(after(1010), &message(true, ask.body.clone()));
+    assert_eq!(actions(&mut link), [LinkAction::Tested]);
+    link.hear(after(1011), &message(true, ask.body.clone()));
+    assert_eq!(actions(&mut link), [], "nothing was asked");
+
+    // The peer is heard all the time, but never answers.
+    assert!(link.probe(after(2000)));
+    said(&mut link);
+    for at in (3000..34_000).step_by(1000) {
+        link.heard(after(at));
+        link.run_timers(after(at));
+        assert_eq!(actions(&mut link), [], "{at} ms");
+    }
+    assert_eq!(link.poll_at(), Some(after(34_000)));
+    link.run_timers(after(34_000));
+    assert_eq!(actions(&mut link), [LinkAction::Down(DownReason::TestLinkTimeout)]);
+    assert!(!link.probe(after(34_001)), "it has ended");
+
+    // It is silent as well: that ends as without a probe.
+    let mut link = active(Role::Server);
+    assert!(link.probe(after(20_000)));
+    said(&mut link);
+    assert_eq!(link.poll_at(), Some(after(32_000)));
+    link.run_timers(after(31_999));
+    assert_eq!(actions(&mut link), []);
+    link.run_timers(after(32_000));
+    assert_eq!(actions(&mut link), [LinkAction::Down(DownReason::TestLinkTimeout)]);
+}
+
+#[test]
+fn a_link_that_asks_nobody_may_probe() {
+    let timers = Timers { test_link: Duration::ZERO, ..Timers::LINUX };
+    let mut link = Tested::new(Link::first(Role::Client, end(1), timers, START));
+    link.hear(START, &message(false, Body::ConfirmLink(end(1))));
+    actions(&mut link);
+    assert_eq!(link.poll_at(), None);
+    assert!(link.probe(after(0)));
+    assert_eq!(link.poll_at(), Some(after(32_000)));
 }
 
 #[test]
@@ -306,6 +354,26 @@ fn a_flood_of_requests_is_answered_so_often_a_second() {
     assert_eq!(link.refused(), u64::from(2 * MAX_REQUESTS_A_SECOND) + 1);
     link.hear(after(1000), &ask);
     assert_eq!(said(&mut link).len(), 1, "another second");
+}
+
+/// A peer with a million messages a second asks 40 000 times a second after
+/// them, and was refused: the link died.
+#[test]
+fn probes_between_messages_are_no_flood() {
+    let mut link = active(Role::Client);
+    let ask = message(false, Body::TestLink(TestLink::default()));
+    for n in 0..3 * MAX_REQUESTS_A_SECOND {
+        (0..4).for_each(|_| link.heard(START));
+        link.hear(START, &ask);
+        assert_eq!(said(&mut link).len(), 1, "probe {n}");
+    }
+    // With fewer messages between them it is one.
+    for _ in 0..3 * MAX_REQUESTS_A_SECOND {
+        (0..3).for_each(|_| link.heard(START));
+        link.hear(START, &ask);
+        said(&mut link);
+    }
+    assert_eq!(link.refused(), u64::from(2 * MAX_REQUESTS_A_SECOND) + 1);
 }
 
 fn delete(all: bool, orderly: bool, number: u8, reason: DeleteReason) -> Body {

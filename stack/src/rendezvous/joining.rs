@@ -58,18 +58,13 @@ impl Founding {
 
 impl<P: Provider> Shared<P> {
     /// A new group with one link, its queue pair in RESET.
-    pub(super) fn new_group(
-        &mut self,
-        place: Place,
-        founding: Founding,
-    ) -> Result<GroupKey, Diagnosis> {
+    pub(super) fn new_group(&mut self, place: Place, founding: Founding) -> Result<GroupKey, Diagnosis> {
         let limits = self.config.limits;
         if self.groups.len() >= limits.groups {
             return Err(Diagnosis::MEMORY);
         }
         let psn = self.draws.psn();
-        let link = Link::new(&mut self.provider, place, psn, limits.receives, limits.messages)
-            .map_err(|_| Diagnosis::MEMORY)?;
+        let link = Link::new(&mut self.provider, place, psn, &limits).map_err(|_| Diagnosis::MEMORY)?;
         let mut pool = Pool::new(limits.group_octets);
         // Without rings there is nothing to register yet.
         let _ = pool.add_domain(&mut self.provider, FIRST, link.pd);

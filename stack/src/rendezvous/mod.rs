@@ -32,6 +32,7 @@ use crate::connection::{Connection, Half, Phase, Rendezvous, Smc};
 use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, PeerEnd};
 use crate::handle::SocketHandle;
+use crate::probe::Proof;
 use crate::shared::Shared;
 use crate::socket::Cork;
 use crate::stats::MessageStats;
@@ -322,6 +323,7 @@ impl<P: Provider> Shared<P> {
             peer,
             flow,
             close: Close::default(),
+            proof: Proof::default(),
             cork: Cork::default(),
             stats: MessageStats::default(),
             urgent: None,

@@ -14,6 +14,7 @@ mod groups;
 mod mended;
 mod options;
 mod pair;
+mod probing;
 mod random;
 mod sockets;
 mod two_links;

@@ -35,6 +35,10 @@ struct Host {
     macs: Vec<Mac>,
     /// Of what each port sends.
     cables: Vec<Cable>,
+    /// It is polled once in so long, and when next.
+    pace: Option<(Duration, Instant)>,
+    /// It asked to be polled again at once.
+    has_more: bool,
     /// Its RoCE frames are lost.
     without_roce: bool,
     /// By port: RoCE frames sent, and after how many the path is dead.
@@ -110,6 +114,8 @@ impl Lan {
             cables: config.ports.iter().map(|_| Cable::default()).collect(),
             roce_sent: config.ports.iter().map(|_| (0, u64::MAX)).collect(),
             stack: make(config, now),
+            pace: None,
+            has_more: false,
             without_roce: false,
         };
         Self {
@@ -183,6 +189,13 @@ impl Lan {
         self.hosts[host].without_roce = block;
     }
 
+    /// From now on this host is polled once in so long, whatever comes: with a
+    /// small [`Limits::completions`](smolsmc::Limits::completions) its NIC
+    /// acknowledges what it works on only later.
+    pub fn set_pace(&mut self, host: usize, every: Duration) {
+        self.hosts[host].pace = Some((every, self.now));
+    }
+
     /// The time.
     #[must_use]
     pub const fn now(&self) -> Instant {
@@ -207,10 +220,17 @@ impl Lan {
         for host in 0..self.hosts.len() {
             self.turn(host);
         }
-        let wakeups = self.hosts.iter_mut().map(|host| match host.stack.poll_at() {
-            Wakeup::Now => Some(self.now),
-            Wakeup::At(at) => Some(at),
-            Wakeup::OnInput => None,
+        let wakeups = self.hosts.iter_mut().map(|host| {
+            let at = match host.stack.poll_at() {
+                Wakeup::Now => Some(self.now),
+                Wakeup::At(at) => Some(at),
+                Wakeup::OnInput => None,
+            };
+            match host.pace {
+                Some((_, next)) if host.has_more => Some(next),
+                Some((_, next)) => at.map(|at| at.max(next)),
+                None => at,
+            }
         });
         let next = wakeups.flatten().min().into_iter();
         let next = next.chain(self.in_flight.peek().map(|Reverse(flight)| flight.at)).min();
@@ -246,9 +266,17 @@ impl Lan {
 
     fn turn(&mut self, index: usize) {
         let host = &mut self.hosts[index];
+        if let Some((every, next)) = host.pace {
+            if self.now < next {
+                host.has_more |= host.devices.iter().any(|device| !device.inbox.is_empty());
+                return;
+            }
+            host.pace = Some((every, self.now + every));
+        }
         loop {
             let outcome = host.stack.poll(self.now, &mut host.devices);
-            if !outcome.progressed && !outcome.more {
+            host.has_more = outcome.more;
+            if host.pace.is_some() || (!outcome.progressed && !outcome.more) {
                 break;
             }
         }
