@@ -66,6 +66,6 @@ pub use memory::{Access, MemoryUse, MrAttributes, RemoteSpan};
 pub use provider::Provider;
 pub use qp::{
     AddressVector, InitAttributes, QpAttributes, QpCapabilities, QpInit, QpState, QpTransition,
-    RtrAttributes, RtsAttributes,
+    RtrAttributes, RtsAttributes, QpStats,
 };
 pub use work::{Payload, RecvRequest, SendOperation, SendRequest, Sge};

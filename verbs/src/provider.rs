@@ -1,7 +1,7 @@
 use crate::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId,
     FrameEngine, GidEntry, MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PostError,
-    QpAttributes, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RemoteSpan, SendRequest, VerbsError,
+    QpAttributes, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, RemoteSpan, SendRequest, VerbsError,
 };
 
 /// One stack's whole RDMA context: its devices, and everything made on them.
@@ -195,6 +195,12 @@ pub trait Provider {
     /// [`PostError`] with how many were posted: wrong state (RESET), queue full,
     /// too many elements.
     fn post_recv(&mut self, qp: QpHandle, requests: &[RecvRequest<'_>]) -> Result<(), PostError>;
+
+    /// What a queue pair has counted, if its device tells; plain verbs have such
+    /// counters for a port at best.
+    fn qp_stats(&self, _qp: QpHandle) -> Option<QpStats> {
+        None
+    }
 
     // ---- frames, for a NIC in software ----
 

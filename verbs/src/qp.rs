@@ -155,3 +155,17 @@ pub enum QpTransition {
     /// To ERR: everything posted completes as flushed.
     Error,
 }
+
+/// What happened on a queue pair since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QpStats {
+    /// Request packets sent again.
+    pub retransmitted: u64,
+    /// Times no ACK came in time.
+    pub timeouts: u64,
+    /// RNR NAKs sent: no receive was posted here.
+    pub rnr_naks_sent: u64,
+    /// RNR NAKs received: none was posted there.
+    pub rnr_naks_received: u64,
+}

@@ -228,7 +228,10 @@ impl Qp {
             Owed::Nothing => {}
             Owed::Ack => counters.acks_sent += 1,
             Owed::SequenceNak => nak.sequence += 1,
-            Owed::RnrNak => nak.rnr += 1,
+            Owed::RnrNak => {
+                nak.rnr += 1;
+                self.counters.rnr_naks_sent += 1;
+            }
             Owed::Refusal(NakCode::INVALID_REQUEST, _) => nak.invalid += 1,
             Owed::Refusal(NakCode::REMOTE_ACCESS_ERROR, _) => nak.access += 1,
             Owed::Refusal(..) => nak.operational += 1,

@@ -155,6 +155,7 @@ impl Qp {
     #[cold]
     fn take_rnr_nak(&mut self, number: u64, timer: RnrTimer, board: &mut Board) {
         self.counters.naks_received += 1;
+        self.counters.rnr_naks_received += 1;
         board.counters.naks_received.rnr += 1;
         let before = self.req.una;
         if !self.arrived_before(number, board) || self.req.una == before && self.req.rnr_until.is_some() {

@@ -119,6 +119,10 @@ pub struct QpCounters {
     pub naks_sent: u64,
     /// NAKs it received, RNR NAKs included.
     pub naks_received: u64,
+    /// RNR NAKs it sent.
+    pub rnr_naks_sent: u64,
+    /// RNR NAKs it received.
+    pub rnr_naks_received: u64,
     /// Times no ACK came in time.
     pub timeouts: u64,
 }

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use smolsmc_verbs::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId, GidEntry,
     MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PortState, PostError, Provider,
-    QpAttributes, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, SendRequest,
+    QpAttributes, QpCapabilities, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, SendRequest,
     VerbsError,
 };
 use smolsmc_wire::Qpn;
@@ -269,6 +269,16 @@ impl Provider for SoftNic {
     }
 
     // ---- frames ----
+
+    fn qp_stats(&self, qp: QpHandle) -> Option<QpStats> {
+        let counters = self.qp_counters(qp).ok()?;
+        let mut stats = QpStats::default();
+        stats.retransmitted = counters.retransmitted;
+        stats.timeouts = counters.timeouts;
+        stats.rnr_naks_sent = counters.rnr_naks_sent;
+        stats.rnr_naks_received = counters.rnr_naks_received;
+        Some(stats)
+    }
 
     fn frames(&mut self) -> Option<&mut Self> {
         Some(self)
