@@ -156,6 +156,9 @@ pub struct Timers {
     /// For the TCP handshake, and for TCP to acknowledge anything; for the
     /// latter at least 130 s, since a reader may sleep.
     pub tcp: Duration,
+    /// How long the four numbers of a TCP connection that we closed first are kept
+    /// for a FIN that comes again, and are not used again: Linux has 60 s.
+    pub time_wait: Duration,
     /// For each CLC message.
     pub clc: Duration,
     /// A client with two links negotiated waits so long for ADD LINK.
@@ -180,6 +183,7 @@ impl Timers {
     /// As Linux has them.
     pub const USUAL: Self = Self {
         tcp: Duration::from_secs(20),
+        time_wait: Duration::from_secs(60),
         clc: Duration::from_secs(6),
         add_link: Duration::from_secs(3),
         urgent: Duration::from_secs(10),
@@ -203,6 +207,9 @@ pub struct Limits {
     pub handshakes_per_source: usize,
     /// Listeners.
     pub listeners: usize,
+    /// TCP connections in TIME-WAIT, some 200 octets each; the oldest leaves it
+    /// early. 0 for none.
+    pub time_waits: usize,
     /// Link groups.
     pub groups: usize,
     /// Octets of rings in one link group.
@@ -234,6 +241,7 @@ impl Limits {
         handshakes: 256,
         handshakes_per_source: 128,
         listeners: 64,
+        time_waits: 4096,
         groups: 64,
         group_octets: 256 << 20,
         tcp_buffer: 64 * 1024,

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) our_option: bool,
     /// Whether the peer's did.
     pub(crate) peer_option: bool,
+    /// Both SYNs were on their way at once.
+    pub(crate) is_crossed: bool,
     pub(crate) options: SocketOptions,
     /// Until it has been accepted.
     pub(crate) listener: Option<ListenerHandle>,

@@ -11,6 +11,7 @@ use crate::deadlines::Due;
 use crate::handle::SocketHandle;
 use crate::port::{Port, Segment, ToTcp, Tuple, is_stray_roce};
 use crate::shared::{Connections, Shared};
+use crate::time_wait::Verdict;
 
 impl<P: Provider> Shared<P> {
     /// A frame has come on port `index`.
@@ -54,6 +55,12 @@ impl<P: Provider> Shared<P> {
     ) {
         let tuple = Tuple { port: index, local: segment.to, remote: segment.from };
         let known = self.by_tuple.get(&tuple).copied();
+        if known.is_none() && self.time_waits.len() > 0 && segment.is_sound(frame) {
+            let until = self.now + self.config.timers.time_wait;
+            if self.time_waits.hear(&tuple, segment, until) == Verdict::Taken {
+                return;
+            }
+        }
         let handle = match (known, segment.kind) {
             (Some(handle), _) => handle,
             (None, SynKind::Syn) if self.listeners.values().any(|listener| listener.takes(segment.to)) => {
@@ -81,7 +88,9 @@ impl<P: Provider> Shared<P> {
             }
             return;
         }
+        let was_opening = connection.tcp.state() == State::SynSent;
         to_tcp(port, &mut connection.tcp.set);
+        connection.is_crossed |= was_opening && connection.tcp.state() == State::SynReceived;
         connection.tcp.look(self.now);
         if matches!(connection.phase, Phase::Tcp(_)) {
             self.readiness_changed = true;

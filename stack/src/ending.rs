@@ -67,6 +67,15 @@ impl<P: Provider> Shared<P> {
         connection.is_released && ended && connection.tcp.is_over() && connection.tcp.is_quiet()
     }
 
+    /// A connection that is gone may have to wait for its peer's FIN to come
+    /// again.
+    pub(crate) fn enter_time_wait(&mut self, connection: &Connection) {
+        if let Some(words) = connection.tcp.time_wait() {
+            let (until, most) = (self.now + self.config.timers.time_wait, self.config.limits.time_waits);
+            self.time_waits.enter(connection.tuple, words, connection.peer_mac, until, most);
+        }
+    }
+
     /// A group whose links are gone ends with its last connection.
     pub(crate) fn end_empty_group(&mut self, key: GroupKey) {
         let Self { groups, provider, deadlines, .. } = self;

@@ -13,6 +13,7 @@ use crate::group::{Group, GroupKey};
 use crate::handle::SocketHandle;
 use crate::shared::{Connections, Shared};
 use crate::transport::Transport;
+use crate::work::WorkStats;
 
 impl<P: Provider> Shared<P> {
     /// A link carries nothing any more. The peer hears it on another one before
@@ -82,11 +83,12 @@ impl<P: Provider> Shared<P> {
     /// A link goes, with its queue pair and the registrations for it. Its
     /// connections must have left it.
     pub(crate) fn destroy_link(&mut self, key: GroupKey, place: usize) {
-        let Self { groups, provider, by_qp, .. } = self;
+        let Self { groups, provider, by_qp, stats, .. } = self;
         let Some(group) = groups.get_mut(key) else { return };
         let Some(mut link) = group.links.get_mut(place).and_then(Option::take) else { return };
         by_qp.remove(&link.qp);
         group.pool.remove_domain(provider, place);
+        stats.work.add(&WorkStats::of(&link, provider));
         link.destroy(provider);
         group.ledger.forget_link(link.number());
         if group.offered == Some(place) {

@@ -197,6 +197,11 @@ pub(crate) struct Link {
     messages_max: u32,
     pub(crate) cdc_in_flight: u32,
     next_wr: u64,
+    /// Work requests posted, the most messages that were unacknowledged, and how
+    /// often one waited for a place.
+    pub(crate) requests: u64,
+    pub(crate) in_flight_most: usize,
+    pub(crate) slot_waits: u64,
     /// What the peer may have no receive for.
     pub(crate) unproven: Unproven,
     pub(crate) messages_received: u64,
@@ -312,6 +317,9 @@ impl Link {
             messages_max: messages,
             cdc_in_flight: 0,
             next_wr: 0,
+            requests: 0,
+            in_flight_most: 0,
+            slot_waits: 0,
             unproven: Unproven::new(peer_receives),
             messages_received: 0,
             ready: VecDeque::new(),
@@ -461,6 +469,8 @@ impl Link {
             self.cdc_in_flight += 1;
         }
         self.posted.push_back(Posted { wr_id, what });
+        self.requests += 1 + writes.len() as u64;
+        self.in_flight_most = self.in_flight_most.max(self.posted.len());
         Ok(())
     }
 

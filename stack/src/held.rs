@@ -6,7 +6,8 @@ use smolsmc_verbs::Provider;
 use crate::stack::Stack;
 
 /// How much there is of everything that peers or applications can make grow.
-/// A stack that [is idle](Stack::is_idle) holds listeners alone.
+/// A stack that [is idle](Stack::is_idle) holds listeners alone, and for some time
+/// TCP connections in TIME-WAIT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
@@ -21,6 +22,8 @@ pub struct Held {
     /// Connections that came in and that nobody has accepted yet, in whatever
     /// phase.
     pub backlog: usize,
+    /// TCP connections in TIME-WAIT: they go with time.
+    pub time_waits: usize,
     /// Link groups.
     pub groups: usize,
     /// Queue pairs.
@@ -55,6 +58,7 @@ impl<P: Provider> Stack<P> {
             tuples: shared.by_tuple.len(),
             handshakes: shared.handshakes,
             backlog: shared.listeners.values().map(|listener| listener.opening + listener.ready.len()).sum(),
+            time_waits: shared.time_waits.len(),
             groups: shared.groups.len(),
             queue_pairs: shared.by_qp.len(),
             tokens: shared.by_token.len(),

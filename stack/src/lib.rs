@@ -54,9 +54,11 @@ mod stack;
 mod stats;
 mod summary;
 mod tcp;
+mod time_wait;
 mod transmit;
 mod transport;
 mod wakers;
+mod work;
 
 pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
 pub use error::{
@@ -76,3 +78,4 @@ pub use stack::{PollOutcome, Stack, Wakeup};
 pub use stats::{FALLBACK_REASONS, FallbackCount, MessageStats, SocketStats, StackStats};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};
+pub use work::WorkStats;

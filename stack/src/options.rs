@@ -9,6 +9,10 @@ pub struct SocketOptions {
     /// SMC-R or nothing: a connection that would fall back to TCP ends with
     /// [`ConnectionError::NotSmc`](crate::ConnectionError::NotSmc).
     pub strict: bool,
+    /// The local port of a connection of ours; `None` for a free one. Two hosts
+    /// that connect to each other's ports at once open one connection, which is
+    /// TCP: SMC needs a server.
+    pub local_port: Option<u16>,
     /// Size of its RMB; `None` for the stack's.
     pub rmb_size: Option<RmbeSize>,
     /// Size of its send ring; `None` for the stack's.
@@ -44,6 +48,7 @@ impl SocketOptions {
     pub const USUAL: Self = Self {
         plain_tcp: false,
         strict: false,
+        local_port: None,
         rmb_size: None,
         send_size: None,
         urgent_inline: false,

@@ -4,6 +4,7 @@
 use smolsmc_wire::{Duration, Instant};
 
 use crate::port::Segment;
+use crate::time_wait::LastWords;
 
 /// TCP without octets (RFC 9293 §3.3.2, from ESTABLISHED on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,8 @@ enum State {
     Closing,
     CloseWait,
     LastAck,
-    /// TIME-WAIT, or given up.
+    TimeWait,
+    /// Closed, or given up.
     Over,
 }
 
@@ -67,7 +69,13 @@ impl Quiet {
     }
 
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, State::TimeWait | State::Over)
+    }
+
+    /// The numbers to wait with, in TIME-WAIT.
+    pub(crate) fn time_wait(&self) -> Option<LastWords> {
+        let words = LastWords { next: self.next.wrapping_add(self.fin_sent()), expected: self.expected };
+        (self.state == State::TimeWait).then_some(words)
     }
 
     /// The peer will send no more.
@@ -101,7 +109,11 @@ impl Quiet {
     }
 
     const fn end(&mut self) {
-        self.state = State::Over;
+        self.end_in(State::Over);
+    }
+
+    const fn end_in(&mut self, state: State) {
+        self.state = state;
         self.owes_fin = false;
         self.again_at = None;
     }
@@ -117,7 +129,7 @@ impl Quiet {
             }
             return;
         }
-        if matches!(self.state, State::Over) {
+        if self.is_over() {
             // TIME-WAIT: our last ACK may have been lost.
             self.owes_ack = segment.fin;
             return;
@@ -137,7 +149,7 @@ impl Quiet {
             match self.state {
                 State::Established => self.state = State::CloseWait,
                 State::FinWait1 => self.state = State::Closing,
-                State::FinWait2 => self.end(),
+                State::FinWait2 => self.end_in(State::TimeWait),
                 _ => {}
             }
         }
@@ -154,7 +166,8 @@ impl Quiet {
                 self.again_at = None;
                 self.owes_fin = false;
             }
-            State::Closing | State::LastAck => self.end(),
+            State::Closing => self.end_in(State::TimeWait),
+            State::LastAck => self.end(),
             _ => {}
         }
     }

@@ -24,6 +24,7 @@ use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::port::{Port, Tuple};
 use crate::stats::StackStats;
+use crate::time_wait::TimeWaits;
 
 pub(crate) type Connections = SlotMap<SocketHandle, Connection>;
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared<P> {
     pub(crate) groups: SlotMap<GroupKey, Group>,
     pub(crate) groups_made: u32,
     pub(crate) by_tuple: BTreeMap<Tuple, SocketHandle>,
+    /// Connections that are over but for what TCP may still hear of them.
+    pub(crate) time_waits: TimeWaits,
     pub(crate) by_token: BTreeMap<AlertToken, SocketHandle>,
     pub(crate) by_qp: BTreeMap<QpHandle, (GroupKey, usize)>,
     pub(crate) deadlines: Deadlines,

@@ -28,6 +28,7 @@ use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::stats::{SocketStats, StackStats};
 use crate::tcp::Tcp;
+use crate::time_wait::TimeWaits;
 use crate::wakers::Wakers;
 
 /// One host's SMC-R: ports, link groups, connections, and the provider they
@@ -101,6 +102,7 @@ impl<P: Provider> Stack<P> {
             groups: SlotMap::with_key(),
             groups_made: 0,
             by_tuple: BTreeMap::new(),
+            time_waits: TimeWaits::default(),
             by_token: BTreeMap::new(),
             by_qp: BTreeMap::new(),
             deadlines: Deadlines::default(),
@@ -142,13 +144,17 @@ impl<P: Provider> Stack<P> {
         self.shared.provider_events();
         self.settle();
         let served = self.serve(devices);
+        self.time_waits_out(devices);
         let said = self.shared.transmit(&mut self.connections);
         let (frames_out, out_full) = self.frames_out(devices);
         // What failed at once has completed already, and no frame will tell.
         completions += self.shared.completions(&mut self.connections);
         self.settle();
         self.wake();
-        let progressed = frames_in + completions + said + frames_out > 0;
+        let work = frames_in + completions + said + frames_out;
+        let progressed = work > 0;
+        self.shared.stats.poll_work += work as u64;
+        self.shared.stats.longest_poll = self.shared.stats.longest_poll.max(work as u64);
         self.shared.stats.polls += 1;
         self.shared.stats.idle_polls += u64::from(!progressed);
         PollOutcome {
@@ -270,7 +276,8 @@ impl<P: Provider> Stack<P> {
             .enumerate()
             .find_map(|(index, port)| port.source_for(remote.ip()).map(|source| (index, source)));
         let (port, source) = routed.ok_or(ConnectError::NoRoute)?;
-        let tuple = shared.free_tuple(port, source, remote).ok_or(ConnectError::NoFreePort)?;
+        let tuple =
+            shared.free_tuple((port, source), options.local_port, remote).ok_or(ConnectError::NoFreePort)?;
         let mut connection = shared.new_connection(tuple, Role::Client, options, None);
         let context = shared.ports.get_mut(port).ok_or(ConnectError::NoRoute)?.iface.context();
         if !connection.tcp.connect(context, tuple.local, remote) {
@@ -376,7 +383,19 @@ impl<P: Provider> Stack<P> {
                 Due::Group(key) => shared.group_reminded(connections, key),
             }
         }
+        shared.time_waits.expire(shared.now);
         shared.tell_rkeys(connections);
+    }
+
+    /// Answers for connections that are in TIME-WAIT; what finds no room is not
+    /// said, and its peer asks again.
+    fn time_waits_out<D: Device>(&mut self, devices: &mut [D]) {
+        let Shared { time_waits, ports, now, .. } = &mut self.shared;
+        while let Some((tuple, mac, bare)) = time_waits.next_answer() {
+            if let (Some(port), Some(device)) = (ports.get(tuple.port), devices.get_mut(tuple.port)) {
+                port.bare_out(*now, device, (&tuple, mac), bare);
+            }
+        }
     }
 
     /// Tells connections what has become of their groups.
@@ -418,6 +437,7 @@ impl<P: Provider> Stack<P> {
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
+                shared.enter_time_wait(connection);
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;
@@ -433,13 +453,20 @@ impl<P: Provider> Stack<P> {
 }
 
 impl<P: Provider> Shared<P> {
-    fn free_tuple(&mut self, port: usize, source: core::net::IpAddr, remote: SocketAddr) -> Option<Tuple> {
+    fn free_tuple(
+        &mut self,
+        (port, source): (usize, core::net::IpAddr),
+        wanted: Option<u16>,
+        remote: SocketAddr,
+    ) -> Option<Tuple> {
         const TRIES: usize = 1024;
-        (0..TRIES).find_map(|_| {
-            let local = SocketAddr::new(source, self.draws.ephemeral_port());
+        let tries = if wanted.is_some() { 1 } else { TRIES };
+        (0..tries).find_map(|_| {
+            let local = SocketAddr::new(source, wanted.unwrap_or_else(|| self.draws.ephemeral_port()));
             let tuple = Tuple { port, local, remote };
             let listened = self.listeners.values().any(|listener| listener.takes(local));
-            (!listened && !self.by_tuple.contains_key(&tuple)).then_some(tuple)
+            let taken = self.by_tuple.contains_key(&tuple) || self.time_waits.contains(&tuple);
+            (!listened && !taken).then_some(tuple)
         })
     }
 
@@ -461,6 +488,7 @@ impl<P: Provider> Shared<P> {
             peer_mac: Mac::default(),
             our_option: wanted,
             peer_option: false,
+            is_crossed: false,
             options,
             listener,
             phase: Phase::Opening,

@@ -10,6 +10,7 @@ use crate::error::{RecvError, SendError};
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::transport::{Fallback, Transport};
+use crate::work::WorkStats;
 
 /// What one connection has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +105,19 @@ pub struct StackStats {
     pub polls: u64,
     /// Calls of [`Stack::poll`] that had nothing to do.
     pub idle_polls: u64,
+    /// What all calls did: frames taken and given, completions taken, turns of
+    /// connections. There is no clock here: how long a call takes is for the
+    /// caller to measure, and grows with this.
+    pub poll_work: u64,
+    /// The most that one call did.
+    pub longest_poll: u64,
+    /// Connections in TIME-WAIT now.
+    pub time_waits: u64,
+    /// Those that left it early, as there may be only
+    /// [`Limits::time_waits`](crate::Limits::time_waits).
+    pub time_waits_dropped: u64,
+    /// What links have worked, in sum over those there were and are.
+    pub work: WorkStats,
 }
 
 impl StackStats {
@@ -156,7 +170,14 @@ impl<P: Provider> Stack<P> {
     /// What it has done so far, in sum.
     #[must_use]
     pub fn stats(&self) -> StackStats {
+        let mut work = self.shared.stats.work;
+        for link in self.shared.groups.values().flat_map(|group| group.links.iter().flatten()) {
+            work.add(&WorkStats::of(link, &self.shared.provider));
+        }
         StackStats {
+            work,
+            time_waits: self.shared.time_waits.len() as u64,
+            time_waits_dropped: self.shared.time_waits.dropped,
             groups_made: u64::from(self.shared.groups_made),
             groups: self.shared.groups.len() as u64,
             connections: self.connections.len() as u64,

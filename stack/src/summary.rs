@@ -9,6 +9,7 @@ use smolsmc_wire::{Gid, LinkNumber, PeerId};
 
 use crate::stack::Stack;
 use crate::transport::GroupNumber;
+use crate::work::WorkStats;
 
 /// A link group as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct GroupSummary {
     pub connections_ever: u64,
     /// Connections it may carry.
     pub max_conns: u8,
+    /// What its links there are have worked, in sum.
+    pub work: WorkStats,
     /// Its rings.
     pub rings: PoolStats,
     /// RMBs the peer has told of.
@@ -63,26 +66,22 @@ pub struct LinkSummary {
     /// Messages that the peer is not known to have handled: it may not have
     /// posted their receives again.
     pub unproven: u64,
-    /// The most there ever were, to be compared with
-    /// [`Limits::peer_receives`](crate::Limits::peer_receives).
-    pub unproven_most: u64,
-    /// TEST LINKs that were sent, after silence or since too much was unproven.
-    pub tests_sent: u64,
-    /// Times a message waited for the answer.
-    pub test_waits: u64,
+    /// What it has worked so far.
+    pub work: WorkStats,
 }
 
 impl<P: Provider> Stack<P> {
     /// The link groups there are, the oldest first.
     #[must_use]
     pub fn groups(&self) -> Vec<GroupSummary> {
-        let mut groups: Vec<_> = self.shared.groups.values().map(summary).collect();
+        let mut groups: Vec<_> =
+            self.shared.groups.values().map(|group| summary(group, &self.shared.provider)).collect();
         groups.sort_by_key(|group| group.number);
         groups
     }
 }
 
-fn summary(group: &crate::group::Group) -> GroupSummary {
+fn summary<P: Provider>(group: &crate::group::Group, provider: &P) -> GroupSummary {
     let links = group.links.iter().flatten().map(|link| LinkSummary {
         number: link.number(),
         is_active: link.is_active(),
@@ -95,11 +94,13 @@ fn summary(group: &crate::group::Group) -> GroupSummary {
         messages_sent: link.messages_sent(),
         messages_received: link.messages_received,
         unproven: link.unproven.count(),
-        unproven_most: link.unproven.most,
-        tests_sent: link.unproven.tests,
-        test_waits: link.unproven.waited,
+        work: WorkStats::of(link, provider),
     });
+    let links: Vec<LinkSummary> = links.collect();
+    let mut work = WorkStats::default();
+    links.iter().for_each(|link| work.add(&link.work));
     GroupSummary {
+        work,
         number: group.number,
         role: group.role,
         peer_id: group.peer_id,
@@ -109,6 +110,6 @@ fn summary(group: &crate::group::Group) -> GroupSummary {
         rings: group.pool.stats(),
         peer_rmbs: group.ledger.len(),
         is_ending: group.lingers_until.is_some(),
-        links: links.collect(),
+        links,
     }
 }

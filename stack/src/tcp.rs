@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use smolsmc_wire::{Duration, Instant};
 
 use crate::quiet::Quiet;
+use crate::time_wait::LastWords;
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
@@ -127,6 +128,22 @@ impl Tcp {
             Some(quiet) => quiet.is_over(),
             None => matches!(self.state(), State::Closed | State::TimeWait),
         }
+    }
+
+    /// The numbers to wait with, in TIME-WAIT.
+    pub(crate) fn time_wait(&self) -> Option<LastWords> {
+        match &self.quiet {
+            Some(quiet) => quiet.time_wait(),
+            None => self
+                .seen
+                .filter(|_| self.state() == State::TimeWait)
+                .map(|Seen { next, expected }| LastWords { next, expected }),
+        }
+    }
+
+    /// Whether the numbers of what is sent will be wanted.
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closed_here
     }
 
     /// The peer has sent FIN, or everything is over: no more octets than those

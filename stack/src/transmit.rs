@@ -46,8 +46,10 @@ impl<P: Provider> Shared<P> {
         let link = self.groups.get_mut(key)?.link_mut(place)?;
         let is_over = link.failed.is_some();
         if !is_over && !link.has_cdc_slot() {
-            if !link.ready.is_empty() && !link.unproven.takes_cdc() {
-                link.unproven.wait();
+            match link.unproven.takes_cdc() {
+                _ if link.ready.is_empty() => {}
+                true => link.slot_waits += 1,
+                false => link.unproven.wait(),
             }
             return None;
         }

@@ -65,7 +65,7 @@ pub use handle::{
 pub use memory::{Access, MemoryUse, MrAttributes, RemoteSpan};
 pub use provider::Provider;
 pub use qp::{
-    AddressVector, InitAttributes, QpAttributes, QpCapabilities, QpInit, QpState, QpTransition,
-    RtrAttributes, RtsAttributes, QpStats,
+    AddressVector, InitAttributes, QpAttributes, QpCapabilities, QpInit, QpState, QpStats, QpTransition,
+    RtrAttributes, RtsAttributes,
 };
 pub use work::{Payload, RecvRequest, SendOperation, SendRequest, Sge};

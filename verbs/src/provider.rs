@@ -1,7 +1,8 @@
 use crate::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId,
     FrameEngine, GidEntry, MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PostError,
-    QpAttributes, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, RemoteSpan, SendRequest, VerbsError,
+    QpAttributes, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, RemoteSpan, SendRequest,
+    VerbsError,
 };
 
 /// One stack's whole RDMA context: its devices, and everything made on them.

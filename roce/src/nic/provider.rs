@@ -5,8 +5,8 @@ use alloc::boxed::Box;
 use smolsmc_verbs::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId, GidEntry,
     MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PortState, PostError, Provider,
-    QpAttributes, QpCapabilities, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, SendRequest,
-    VerbsError,
+    QpAttributes, QpCapabilities, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest,
+    SendRequest, VerbsError,
 };
 use smolsmc_wire::Qpn;
 

@@ -17,7 +17,7 @@ pub(crate) use segment::{Segment, is_stray_roce};
 
 use crate::config::PortConfig;
 use crate::connection::Connection;
-use crate::quiet::Quiet;
+use crate::quiet::{Bare, Quiet};
 use crate::tcp::Tcp;
 
 /// One port: an interface of smoltcp, and the RDMA port on the same cable.
@@ -119,12 +119,12 @@ impl Port {
         frames_max: usize,
     ) -> bool {
         let with_option = connection.puts_option();
-        let may_become_quiet = connection.may_become_quiet();
+        let is_noted = connection.may_become_quiet() || connection.tcp.is_closing();
         let tcp = &mut connection.tcp;
         if let Some(quiet) = &mut tcp.quiet {
             return self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
         }
-        let seen = may_become_quiet.then_some(&mut tcp.seen);
+        let seen = is_noted.then_some(&mut tcp.seen);
         let mut outlet = Outlet::new(device, seen, self.mtu, with_option, frames_max);
         while !outlet.is_shut() {
             if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
@@ -159,6 +159,24 @@ impl Port {
             });
         }
         false
+    }
+
+    /// Sends one segment without octets, if there is room.
+    pub(crate) fn bare_out<D: Device>(
+        &self,
+        now: Instant,
+        device: &mut D,
+        (tuple, to): (&Tuple, Mac),
+        bare: Bare,
+    ) {
+        let Some(token) = device.transmit(moment(now)) else { return };
+        let mut frame = [0; BARE_MAX];
+        let len = bare_frame(&mut frame, (self.mac, to), tuple, bare);
+        token.consume(len, |out| {
+            if let Some(frame) = frame.get(..len) {
+                out.copy_from_slice(frame);
+            }
+        });
     }
 
     /// Gives the engine's next frame to the device.

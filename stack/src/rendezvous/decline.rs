@@ -113,23 +113,35 @@ impl<P: Provider> Shared<P> {
     }
 
     /// We have declined, and the peer may have, before it heard us: what it said
-    /// is not for the application.
+    /// is not for the application. Nor is a Proposal of a peer whose SYN crossed
+    /// ours: it is declined.
     pub(super) fn crossing_step(&mut self, connection: &mut Connection) -> Step {
+        let crossed = connection.is_crossed;
+        let is_ours = |header: &Header| {
+            header.message_type == MessageType::DECLINE
+                || (crossed && header.message_type == MessageType::PROPOSAL)
+        };
         let tcp = &mut connection.tcp;
         let there = tcp.readable();
         if there == 0 && !tcp.is_at_end() {
             return Ok(Next::Wait);
         }
         if let Some(start) = tcp.peek(Header::LEN) {
-            let header =
-                Header::parse(start).ok().filter(|header| header.message_type == MessageType::DECLINE);
-            match header.map(|header| header.message_len()) {
-                Some(len) if len <= there => tcp.skip(len),
+            let header = Header::parse(start).ok().filter(is_ours);
+            match header.map(|header| (header.message_type, header.message_len())) {
+                Some((kind, len)) if len <= there => {
+                    tcp.skip(len);
+                    if kind == MessageType::PROPOSAL {
+                        // Linux 6.12 proposes although its SYN was crossed.
+                        let decline = Decline::v2(self.peer_id, Diagnosis::MODE_MISMATCH, Os::UNKNOWN);
+                        say(connection, &decline.into())?;
+                    }
+                }
                 Some(_) if !tcp.is_at_end() => return Ok(Next::Wait),
                 _ => {}
             }
-        } else if !tcp.is_at_end()
-            && tcp.peek(there).is_some_and(|start| Eyecatcher::Smcr.octets().starts_with(start))
+        } else if !connection.tcp.is_at_end()
+            && connection.tcp.peek(there).is_some_and(|start| Eyecatcher::Smcr.octets().starts_with(start))
         {
             return Ok(Next::Wait);
         }

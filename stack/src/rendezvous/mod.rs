@@ -143,6 +143,12 @@ impl<P: Provider> Shared<P> {
             };
         }
         self.opening.remove(&handle);
+        if connection.is_crossed && connection.our_option && connection.peer_option {
+            // Both have connected: there is no server to choose.
+            connection.may_cross = true;
+            let fallback = Fallback { local: Some(Diagnosis::MODE_MISMATCH), peer: None };
+            return self.fall_back(handle, connection, fallback);
+        }
         if !(connection.our_option && connection.peer_option) {
             let local = connection.our_option.then_some(Diagnosis::PEER_NO_SMC);
             return self.fall_back(handle, connection, Fallback { local, peer: None });

@@ -3,6 +3,7 @@
 use smolsmc::{RecvError, SendError, SocketHandle, SocketOptions, SocketStats};
 use smolsmc_clc::Diagnosis;
 use smolsmc_decode::Kind;
+use smolsmc_tests::sim::Faults;
 use smolsmc_wire::Duration;
 
 use super::pair::{CLIENT, Pair, SERVER};
@@ -76,6 +77,50 @@ fn messages_are_counted_as_a_bystander_counts_them() {
     assert_eq!(links[0].messages_sent + links[1].messages_sent, all);
     assert_eq!(links[0].messages_sent, links[1].messages_received);
     assert_eq!(links[1].messages_sent, links[0].messages_received);
+}
+
+#[test]
+fn work_of_links_is_counted_and_outlives_them() {
+    let mut pair = Pair::new(135);
+    let (client, server) = pair.connect();
+    pair.lan.set_faults(CLIENT, Faults { loss: 0.1, ..Faults::default() });
+    pair.transfer((CLIENT, client), (SERVER, server), 500_000);
+    pair.lan.set_faults(CLIENT, Faults::default());
+    let link = pair.lan.stack(CLIENT).groups()[0].links[0].clone();
+    let messages = stats(&mut pair, CLIENT, client).messages;
+    assert_eq!(link.work.requests, messages.writes + link.messages_sent);
+    assert!(link.work.retransmitted > 0 && link.work.timeouts > 0, "{link:?}");
+    assert!((1..=32).contains(&link.work.in_flight_most), "{link:?}");
+    let counters = *pair.lan.stack(CLIENT).provider_mut().counters();
+    let [before, _] = [CLIENT, SERVER].map(|host| pair.lan.stack(host).stats());
+    assert_eq!(
+        (before.work.retransmitted, before.work.timeouts),
+        (counters.retransmitted, counters.timeouts)
+    );
+    assert!(before.longest_poll >= 4 && before.poll_work > before.longest_poll);
+    assert!(before.poll_work >= before.polls - before.idle_polls);
+
+    pair.close(CLIENT, client);
+    pair.close(SERVER, server);
+    pair.until_closed();
+    [CLIENT, SERVER].map(|host| pair.lan.stack(host).leave());
+    pair.lan.until(Duration::from_secs(30), "the end", |lan| lan.stack(CLIENT).is_idle());
+    let after = pair.lan.stack(CLIENT).stats();
+    assert!(after.work.requests > before.work.requests, "the last words");
+    assert!(after.work.retransmitted >= before.work.retransmitted);
+}
+
+/// One message at a time, and many connections that have one.
+#[test]
+fn waiting_for_a_place_is_counted() {
+    let mut pair = Pair::of(136, |_, config| config.limits.messages = 1);
+    let sockets: Vec<_> = (0..8).map(|_| pair.connect()).collect();
+    for &(client, _) in &sockets {
+        assert_eq!(pair.lan.stack(CLIENT).socket(client).unwrap().send(&[1; 100]), Ok(100));
+    }
+    pair.lan.run_for(Duration::from_millis(5));
+    let work = pair.lan.stack(CLIENT).stats().work;
+    assert!(work.slot_waits > 0 && work.test_waits == 0, "{work:?}");
 }
 
 #[test]

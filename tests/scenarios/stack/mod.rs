@@ -16,6 +16,7 @@ mod options;
 mod pair;
 mod probing;
 mod random;
+mod segments;
 mod sockets;
 mod two_links;
 mod urgent;

@@ -53,16 +53,20 @@ fn what_a_peer_has_no_receive_for_is_not_sent() {
     flood(&mut pair, &sockets, 2000);
     assert_eq!(rnr_naks(&mut pair, CLIENT), 0);
     let link = pair.lan.stack(CLIENT).groups()[0].links[0].clone();
-    assert!(link.unproven_most <= u64::from(LINUX), "{} unproven", link.unproven_most);
-    assert!(link.tests_sent > 3 && link.test_waits > 0, "{link:?}");
+    assert!(link.work.unproven_most <= u64::from(LINUX), "{} unproven", link.work.unproven_most);
+    assert!(link.work.tests_sent > 3 && link.work.test_waits > 0, "{link:?}");
     // One probe about every half of the peer's receives.
-    assert!(link.tests_sent <= link.messages_sent / u64::from(LINUX / 2) + 1, "{link:?}");
+    assert!(link.work.tests_sent <= link.messages_sent / u64::from(LINUX / 2) + 1, "{link:?}");
+    let all = pair.lan.stack(CLIENT).stats();
+    assert_eq!((all.work, all.work.rnr_naks_received), (link.work, 0));
     pair.explain();
 
     let (mut pair, sockets) = late_server(901, u32::MAX);
     flood(&mut pair, &sockets, 2000);
     assert!(rnr_naks(&mut pair, CLIENT) > 0, "the peer was not late after all");
-    assert_eq!(pair.lan.stack(CLIENT).groups()[0].links[0].tests_sent, 0);
+    let work = pair.lan.stack(CLIENT).groups()[0].links[0].work;
+    assert_eq!((work.tests_sent, work.rnr_naks_received), (0, rnr_naks(&mut pair, CLIENT)));
+    assert_eq!(pair.lan.stack(SERVER).groups()[0].work.rnr_naks_sent, work.rnr_naks_received);
 }
 
 /// Question and answer prove as much: nobody has to be asked.
@@ -133,7 +137,7 @@ fn a_peer_that_never_answers_is_given_up_in_bounded_time() {
         (0..20).for_each(|_| pair.lan.step_within(Duration::from_micros(50)));
     }
     let link = pair.lan.stack(CLIENT).groups()[0].links[0].clone();
-    assert_eq!((link.tests_sent, link.unproven, link.test_waits), (1, 40, 1), "{link:?}");
+    assert_eq!((link.work.tests_sent, link.unproven, link.work.test_waits), (1, 40, 1), "{link:?}");
     pair.lan.until(Duration::from_secs(40), "the failure", |lan| {
         lan.stack(CLIENT).socket(client).unwrap().error().is_some()
     });

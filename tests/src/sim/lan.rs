@@ -244,6 +244,11 @@ impl Lan {
         }
     }
 
+    /// Puts a frame before a port of a host, from nobody.
+    pub fn inject(&mut self, host: usize, port: usize, frame: Vec<u8>) {
+        self.hosts[host].devices[port].inbox.push_back(frame);
+    }
+
     /// Steps until `done`, at most for so long.
     ///
     /// # Panics
