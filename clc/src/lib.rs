@@ -62,6 +62,7 @@ mod negotiation;
 pub mod option;
 mod proposal;
 mod terms;
+mod version1;
 
 pub use agreement::{Accept, AcceptV2, Agreement, AgreementV2, Confirm, ConfirmFirstContact, ConfirmV2};
 pub use decline::Decline;

@@ -33,6 +33,8 @@ pub struct Offer<'a> {
 /// What a server chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
+    /// The version: 1, or 2.
+    pub version: Version,
     /// The release: 0 or 1.
     pub release: u8,
     /// The enterprise id in common.
@@ -100,7 +102,8 @@ impl Offer<'_> {
             max_links = self.max_links.min(theirs.max_links);
         }
         check_limits(release, max_conns, max_links)?;
-        Ok(Choice { release, eid, max_conns, max_links, gid: theirs.roce_gid })
+        let version = Version::V2;
+        Ok(Choice { version, release, eid, max_conns, max_links, gid: theirs.roce_gid })
     }
 
     /// What either side says about itself on first contact.

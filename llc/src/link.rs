@@ -215,6 +215,13 @@ impl Link {
         }
     }
 
+    /// The same, in another version than 2.
+    #[must_use]
+    pub const fn speaking(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
     /// Where it is.
     #[inline]
     #[must_use]

@@ -28,6 +28,12 @@ pub struct Config {
     /// all. For peers behind something that drops SYNs with unknown options, or
     /// that are known to have no RDMA.
     pub smc_with: Option<fn(SocketAddr) -> bool>,
+    /// Whether SMC-Rv1 is offered and answered: between hosts of one IPv4 subnet,
+    /// over one link. Where both sides can do both, it is version 2. Linux speaks
+    /// version 1 over RoCEv1 only, so that it declines it here.
+    pub smc_v1: bool,
+    /// Whether SMC-Rv2 is; it needs an enterprise id.
+    pub smc_v2: bool,
     /// Enterprise ids, the preferred one first, at most eight. Without one, no
     /// connection becomes SMC-Rv2.
     pub eids: Vec<Eid>,
@@ -61,6 +67,8 @@ impl Config {
             ports: Vec::new(),
             smc: true,
             smc_with: None,
+            smc_v1: false,
+            smc_v2: true,
             eids: Vec::new(),
             host_name: HostName::NONE,
             max_conns: 255,
@@ -71,6 +79,11 @@ impl Config {
             timers: Timers::USUAL,
             limits: Limits::USUAL,
         }
+    }
+
+    /// Whether SMC-Rv2 can be offered at all.
+    pub(crate) const fn speaks_v2(&self) -> bool {
+        self.smc_v2 && !self.eids.is_empty()
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

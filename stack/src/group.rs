@@ -34,6 +34,8 @@ pub(crate) struct Group {
     pub(crate) peer_gid: Gid,
     /// The port its TCP connections are on.
     pub(crate) port: usize,
+    pub(crate) version: smolsmc_clc::Version,
+    /// Of version 2.
     pub(crate) eid: Eid,
     pub(crate) release: u8,
     pub(crate) max_conns: u8,

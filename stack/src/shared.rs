@@ -3,11 +3,11 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
-use smolsmc_clc::Offer;
+use smolsmc_clc::{IpArea, Offer};
 use smolsmc_llc as llc;
 use smolsmc_rmb::RingKind;
 use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
@@ -120,6 +120,21 @@ impl<P: Provider> Shared<P> {
         let (_, cq) = *self.cqs.iter().find(|(device, _)| *device == rdma.device)?;
         let (mac, mtu) = (attributes.mac, attributes.active_mtu);
         Some(Place { port: index, rdma, cq, gid_index, gid, mac, mtu, is_direct: true })
+    }
+
+    /// The local address of a connection over IPv4, and its prefix length.
+    pub(crate) fn own_subnet(&self, connection: &Connection) -> Option<(Ipv4Addr, u8)> {
+        let local = connection.local().ip();
+        let prefix = self.ports.get(connection.tuple.port)?.prefix_of(local)?;
+        match local {
+            IpAddr::V4(local) => Some((local, prefix)),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// What a Proposal of SMC-Rv1 says of where we are.
+    pub(crate) fn ip_area(&self, connection: &Connection) -> Option<IpArea> {
+        self.own_subnet(connection).map(|(local, prefix)| IpArea::of_ipv4(local, prefix))
     }
 
     /// Whether packets to `gid` pass no gateway; `None` if no way leads there.

@@ -12,9 +12,11 @@ pub struct GroupNumber(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// SMC-Rv2.
+    /// SMC-R.
     SmcR {
-        /// The release: 2.`release`.
+        /// 1, or 2.
+        version: u8,
+        /// Of version 2: 2.`release`.
         release: u8,
         /// Which side of the group this is.
         role: Role,
@@ -48,14 +50,15 @@ pub struct Fallback {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SmcR { release, role, group, link, first_contact } => write!(
-                f,
-                "SMC-R v2.{release}, {} of link group {}, link {}, {} contact",
-                if *role == Role::Server { "server" } else { "client" },
-                group.0,
-                link.0,
-                if *first_contact { "first" } else { "subsequent" },
-            ),
+            Self::SmcR { version, release, role, group, link, first_contact } => {
+                write!(f, "SMC-R v{version}")?;
+                if *version > 1 {
+                    write!(f, ".{release}")?;
+                }
+                let role = if *role == Role::Server { "server" } else { "client" };
+                let contact = if *first_contact { "first" } else { "subsequent" };
+                write!(f, ", {role} of link group {}, link {}, {contact} contact", group.0, link.0)
+            }
             Self::Tcp(Fallback { local: None, peer: None }) => f.write_str("TCP (SMC was not asked for)"),
             Self::Tcp(Fallback { local, peer }) => {
                 f.write_str("TCP (")?;

@@ -28,7 +28,10 @@ fn the_first_of_the_clients_ids_that_is_ours() {
     let (a, b, c) = (eid("A"), eid("B"), eid("C"));
     let ours = [c, b];
     let chosen = offer(&ours, 100, 1).choose(&Proposal::from(proposal(&[a, b, c]))).expect("one in common");
-    assert_eq!(chosen, Choice { release: 1, eid: b, max_conns: 100, max_links: 1, gid: GID });
+    assert_eq!(
+        chosen,
+        Choice { version: Version::V2, release: 1, eid: b, max_conns: 100, max_links: 1, gid: GID }
+    );
 }
 
 #[test]
@@ -126,7 +129,8 @@ fn what_a_client_declines() {
 
 #[test]
 fn a_confirm_repeats_what_was_accepted() {
-    let choice = Choice { release: 1, eid: eid("A"), max_conns: 100, max_links: 1, gid: GID };
+    let choice =
+        Choice { version: Version::V2, release: 1, eid: eid("A"), max_conns: 100, max_links: 1, gid: GID };
     let confirm = |change: &dyn Fn(&mut FirstContact)| {
         let ours = [eid("A")];
         let mut extension = offer(&ours, 100, 1).first_contact(true, 1, 100, 1);

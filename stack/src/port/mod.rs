@@ -78,6 +78,11 @@ impl Port {
         self.addresses.iter().find(on_link).map(|&(own, _)| own)
     }
 
+    /// The prefix length of one of our addresses.
+    pub(crate) fn prefix_of(&self, address: IpAddr) -> Option<u8> {
+        self.addresses.iter().find(|(own, _)| *own == address).map(|&(_, prefix)| prefix)
+    }
+
     /// The address that packets to `other` come from, if any lead there.
     pub(crate) fn source_for(&self, other: IpAddr) -> Option<IpAddr> {
         let routed = || {

@@ -4,7 +4,7 @@ use alloc::vec;
 
 use smolsmc_clc::{
     Accept, AcceptV2, Agreement, AgreementV2, ConfirmFirstContact, Decline, Diagnosis, Message, Proposal,
-    Sender, Version,
+    Sender,
 };
 use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
@@ -23,7 +23,8 @@ impl<P: Provider> Shared<P> {
     /// or enterprise id that is nothing, which Linux 6.12 smc_clc says with a
     /// Decline of version 1 in place of a Proposal.
     pub(super) fn propose(&mut self, handle: SocketHandle, connection: &mut Connection) -> Step {
-        let place = self.place(connection).filter(|_| !self.config.eids.is_empty());
+        let (v1, v2) = (self.config.smc_v1, self.config.speaks_v2());
+        let place = self.place(connection).filter(|_| v1 || v2);
         let Some(place) = place else {
             return self.decline_with(
                 handle,
@@ -31,10 +32,15 @@ impl<P: Provider> Shared<P> {
                 Decline::v1(self.peer_id, Diagnosis::NO_SMC_DEVICE),
             );
         };
-        // The v1 GID stays zero, as there is none; peer ID and MAC do not, for a
+        // Without version 1 its GID stays zero; peer ID and MAC do not, for a
         // server finds link groups by the one and sends packets to the other.
-        let sender = Sender { peer_id: self.peer_id, gid: Gid([0; 16]), mac: place.mac };
-        let proposal = Proposal::from(self.offer().propose(sender, place.gid));
+        let gid = if v1 { place.gid } else { Gid([0; 16]) };
+        let sender = Sender { peer_id: self.peer_id, gid, mac: place.mac };
+        let proposal = match self.ip_area(connection).filter(|_| v1) {
+            Some(area) if !v2 => Proposal::v1(sender, area),
+            Some(area) => Proposal::from(self.offer().propose(sender, place.gid)).with_smcr_v1(area),
+            None => Proposal::from(self.offer().propose(sender, place.gid)),
+        };
         say(connection, &Message::Proposal(proposal))?;
         self.await_next(connection, Rendezvous::Accept { gid_index: place.gid_index });
         Ok(Next::Again)
@@ -47,10 +53,12 @@ impl<P: Provider> Shared<P> {
         accept: &Accept,
         gid_index: u16,
     ) -> Step {
-        let Agreement::V2(accept) = accept else {
-            return self.decline(handle, connection, Diagnosis::MODE_MISMATCH);
+        let (accept, checked) = match accept {
+            Agreement::V2(v2) if self.config.speaks_v2() => (*v2, self.offer().check_accept(v2)),
+            Agreement::V1(v1) if self.config.smc_v1 => (v1.as_accept(), Ok(())),
+            _ => return self.decline(handle, connection, Diagnosis::MODE_MISMATCH),
         };
-        let checked = self.offer().check_accept(accept);
+        let accept = &accept;
         let half = checked.and_then(|()| match accept.first_contact {
             Some(_) => self.join_new(handle, connection, accept, gid_index),
             None => self.join_known(handle, connection, accept),
@@ -103,10 +111,11 @@ impl<P: Provider> Shared<P> {
             peer_id: accept.terms.peer_id,
             peer_gid: accept.terms.gid,
             port: connection.tuple.port,
+            version: accept.version,
             eid: accept.eid,
             release,
             max_conns: limits.map_or(u8::MAX, |first| first.max_conns),
-            max_links: limits.map_or(2, |first| first.max_links),
+            max_links: limits.map_or(if accept.version.is_v1() { 1 } else { 2 }, |first| first.max_links),
         };
         let key = self.new_group(Place { is_direct, ..place }, founding)?;
         let mut half = self.half_of_new(handle, connection, key)?;
@@ -147,7 +156,8 @@ impl<P: Provider> Shared<P> {
     ) -> Result<Half, Diagnosis> {
         let terms = &accept.terms;
         let named = |group: &Group| {
-            let usable = group.role == Role::Client && group.is_active() && group.peer_id == terms.peer_id;
+            let same = group.peer_id == terms.peer_id && group.version == accept.version;
+            let usable = group.role == Role::Client && group.is_active() && same;
             group.active().filter(|_| usable).find(|&place| {
                 let end = group.link(place).and_then(|link| link.peer).map(|peer| (peer.qpn, peer.gid));
                 end == Some((terms.qpn, terms.gid))
@@ -175,11 +185,11 @@ impl<P: Provider> Shared<P> {
         let terms = self.own_terms(&half);
         let group = self.groups.get(key);
         let message = terms.zip(group).and_then(|(terms, group)| {
-            let Group { release, max_conns, max_links, .. } = *group;
+            let Group { version, release, max_conns, max_links, .. } = *group;
             let is_direct = group.link(FIRST)?.is_direct;
             let extension = self.offer().first_contact(is_direct, release, max_conns, max_links);
             let first_contact = Some(ConfirmFirstContact { extension, gids: Some(vec![terms.gid]) });
-            Some(Agreement::V2(AgreementV2 { version: Version::V2, terms, eid: accept.eid, first_contact }))
+            Some(AgreementV2 { version, terms, eid: accept.eid, first_contact }.in_its_version(true))
         });
         self.await_next(connection, Rendezvous::Link(half));
         // The machine runs before the Confirm is said: the server may be quick.
@@ -195,7 +205,8 @@ impl<P: Provider> Shared<P> {
         let Some(half) = take_half(connection) else { return Ok(Next::Wait) };
         let terms = self.own_terms(&half);
         let message = terms.zip(self.groups.get(half.group)).map(|(terms, group)| {
-            Agreement::V2(AgreementV2 { version: Version::V2, terms, eid: group.eid, first_contact: None })
+            let Group { version, eid, .. } = *group;
+            AgreementV2 { version, terms, eid, first_contact: None }.in_its_version(false)
         });
         self.await_next(connection, Rendezvous::Rkey(half));
         let Some(message) = message else { return Err(ConnectionError::OutOfTurn) };

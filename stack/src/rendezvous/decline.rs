@@ -20,7 +20,10 @@ impl<P: Provider> Shared<P> {
         connection: &mut Connection,
         why: Diagnosis,
     ) -> Step {
-        let decline = Decline::v2(self.peer_id, why, Os::UNKNOWN);
+        let decline = match self.config.smc_v2 {
+            true => Decline::v2(self.peer_id, why, Os::UNKNOWN),
+            false => Decline::v1(self.peer_id, why),
+        };
         self.decline_with(handle, connection, decline)
     }
 

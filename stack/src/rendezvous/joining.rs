@@ -1,6 +1,6 @@
 //! What both roles do to join a link group.
 
-use smolsmc_clc::{Diagnosis, Eid, SmcrTerms};
+use smolsmc_clc::{Diagnosis, Eid, SmcrTerms, Version};
 use smolsmc_llc::{self as llc, Ledger, LinkRkey, MAX_LINKS, Role};
 use smolsmc_rmb::Pool;
 use smolsmc_verbs::Provider;
@@ -20,6 +20,7 @@ pub(super) struct Founding {
     pub(super) peer_id: PeerId,
     pub(super) peer_gid: Gid,
     pub(super) port: usize,
+    pub(super) version: Version,
     pub(super) eid: Eid,
     pub(super) release: u8,
     pub(super) max_conns: u8,
@@ -29,13 +30,14 @@ pub(super) struct Founding {
 impl Founding {
     /// The group with its first link, on which nothing has happened yet.
     fn group(self, number: GroupNumber, link: Link, pool: Pool) -> Group {
-        let Self { role, peer_id, peer_gid, port, eid, release, max_conns, max_links } = self;
+        let Self { role, peer_id, peer_gid, port, version, eid, release, max_conns, max_links } = self;
         Group {
             number,
             role,
             peer_id,
             peer_gid,
             port,
+            version,
             eid,
             release,
             max_conns,
@@ -103,8 +105,10 @@ impl<P: Provider> Shared<P> {
         let (now, timers) = (self.now, self.config.timers.link);
         let Some(group) = self.groups.get_mut(key) else { return };
         let (role, own) = (group.role, group.confirm_link(FIRST));
+        let is_v1 = group.version.is_v1();
         let (Some(own), Some(link)) = (own, group.link_mut(FIRST)) else { return };
-        link.llc = Some(llc::Link::first(role, own, timers, now));
+        let first = llc::Link::first(role, own, timers, now);
+        link.llc = Some(if is_v1 { first.speaking(llc::Version::V1) } else { first });
         link.waiter = Some(waiter);
         self.run_link(key, FIRST);
     }

@@ -307,6 +307,7 @@ impl<P: Provider> Shared<P> {
             return Err(ConnectionError::LinkFailed(WcStatus::Flushed));
         };
         let transport = Transport::SmcR {
+            version: if group.version.is_v1() { 1 } else { 2 },
             release: group.release,
             role: group.role,
             group: group.number,

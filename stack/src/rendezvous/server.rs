@@ -1,7 +1,7 @@
 //! The server: its choice from a Proposal, Accept, and its look at the Confirm.
 
 use smolsmc_clc::{
-    Agreement, AgreementV2, Choice, Confirm, Decline, Diagnosis, Message, Os, Proposal, Sender, Version,
+    Agreement, AgreementV2, Choice, Confirm, Decline, Diagnosis, Message, Os, Proposal, Sender,
 };
 use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
@@ -31,7 +31,7 @@ impl<P: Provider> Shared<P> {
         connection: &mut Connection,
         proposal: Proposal,
     ) -> Step {
-        let chosen = self.offer().choose(&proposal);
+        let chosen = self.choose(connection, &proposal);
         let half = chosen.and_then(|choice| {
             let place = self.place(connection).ok_or(Diagnosis::NO_SMCR_DEVICE)?;
             let is_direct = self.is_direct(place.port, choice.gid).ok_or(Diagnosis::NO_ROUTE)?;
@@ -63,6 +63,20 @@ impl<P: Provider> Shared<P> {
                 Ok(Next::Wait)
             }
             Err(why) => self.refuse(handle, connection, &proposal, why),
+        }
+    }
+
+    /// Version 2 if that can be agreed on, else version 1; why not is what the
+    /// first of those that both sides have says (Linux 6.12 af_smc).
+    fn choose(&self, connection: &Connection, proposal: &Proposal) -> Result<Choice, Diagnosis> {
+        let v2 = match self.config.smc_v2 {
+            true => self.offer().choose(proposal),
+            false => Err(Diagnosis::NO_SMC_DEVICE),
+        };
+        let Some(area) = self.own_subnet(connection).filter(|_| self.config.smc_v1) else { return v2 };
+        match (v2, Choice::v1(proposal, area.0, area.1)) {
+            (Ok(choice), _) | (Err(_), Ok(choice)) => Ok(choice),
+            (Err(Diagnosis::NO_SMC_DEVICE), Err(why)) | (Err(why), Err(_)) => Err(why),
         }
     }
 
@@ -108,6 +122,7 @@ impl<P: Provider> Shared<P> {
         let same_peer = |group: &&Group| {
             group.role == Role::Server
                 && group.lingers_until.is_none()
+                && group.version == choice.version
                 && group.peer_id == sender.peer_id
                 && group.port == connection.tuple.port
                 && group.peer_gid == choice.gid
@@ -146,13 +161,15 @@ impl<P: Provider> Shared<P> {
         // A client waits for the offer of a second link where two were agreed on;
         // release 0 knows no other number than two.
         let has_second = self.ports.iter().filter(|port| port.rdma.is_some()).count() > 1;
-        let max_links = if choice.release > 0 && !has_second { 1 } else { choice.max_links };
+        let knows_less = choice.release > 0 || choice.version.is_v1();
+        let max_links = if knows_less && !has_second { 1 } else { choice.max_links };
         let choice = Choice { max_links, ..choice };
         let founding = Founding {
             role: Role::Server,
             peer_id: sender.peer_id,
             peer_gid: choice.gid,
             port: connection.tuple.port,
+            version: choice.version,
             eid: choice.eid,
             release: choice.release,
             max_conns: choice.max_conns,
@@ -174,11 +191,11 @@ impl<P: Provider> Shared<P> {
     fn say_accept(&mut self, connection: &mut Connection, half: Half) -> Step {
         let terms = self.own_terms(&half);
         let message = terms.zip(self.groups.get(half.group)).map(|(terms, group)| {
-            let Group { release, max_conns, max_links, eid, .. } = *group;
+            let Group { version, release, max_conns, max_links, eid, .. } = *group;
             let is_direct = group.link(half.link).is_some_and(|link| link.is_direct);
             let first = || self.offer().first_contact(is_direct, release, max_conns, max_links);
             let first_contact = half.first_contact.then(first);
-            Agreement::V2(AgreementV2 { version: Version::V2, terms, eid, first_contact })
+            AgreementV2 { version, terms, eid, first_contact }.in_its_version(half.first_contact)
         });
         self.await_next(connection, Rendezvous::Confirm(half));
         match message {
@@ -193,11 +210,23 @@ impl<P: Provider> Shared<P> {
         connection: &mut Connection,
         confirm: &Confirm,
     ) -> Step {
-        let Agreement::V2(confirm) = confirm else { return Err(ConnectionError::OutOfTurn) };
+        let converted;
+        let confirm = match confirm {
+            Agreement::V2(v2) => v2,
+            Agreement::V1(v1) => {
+                converted = v1.as_confirm();
+                &converted
+            }
+            Agreement::SmcD(_) => return Err(ConnectionError::OutOfTurn),
+        };
         let Some(mut half) = take_half(connection) else { return Ok(Next::Wait) };
+        let version = self.groups.get(half.group).map(|group| group.version);
         let terms = &confirm.terms;
         let checked = match half.choice {
             _ if half.is_doomed => Err(Diagnosis::NO_ACTIVE_LINK),
+            _ if version.is_none_or(|version| version.is_v1() != confirm.version.is_v1()) => {
+                Err(Diagnosis::VERSION_MISMATCH)
+            }
             Some(choice) if half.first_contact => choice.check_confirm(confirm),
             _ => Ok(()),
         };

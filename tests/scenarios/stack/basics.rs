@@ -8,7 +8,14 @@ use smolsmc_wire::Duration;
 use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
 
 fn smc(role: Role, group: u32, first_contact: bool) -> Transport {
-    Transport::SmcR { release: 1, role, group: GroupNumber(group), link: LinkNumber(1), first_contact }
+    Transport::SmcR {
+        version: 2,
+        release: 1,
+        role,
+        group: GroupNumber(group),
+        link: LinkNumber(1),
+        first_contact,
+    }
 }
 
 fn tcp(local: Option<Diagnosis>, peer: Option<Diagnosis>) -> Transport {

@@ -103,7 +103,7 @@ fn work_of_links_is_counted_and_outlives_them() {
     pair.close(CLIENT, client);
     pair.close(SERVER, server);
     pair.until_closed();
-    [CLIENT, SERVER].map(|host| pair.lan.stack(host).leave());
+    [CLIENT, SERVER].into_iter().for_each(|host| pair.lan.stack(host).leave());
     pair.lan.until(Duration::from_secs(30), "the end", |lan| lan.stack(CLIENT).is_idle());
     let after = pair.lan.stack(CLIENT).stats();
     assert!(after.work.requests > before.work.requests, "the last words");

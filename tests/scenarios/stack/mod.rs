@@ -20,4 +20,5 @@ mod segments;
 mod sockets;
 mod two_links;
 mod urgent;
+mod versions;
 mod wakers;
