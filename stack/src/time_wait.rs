@@ -112,7 +112,8 @@ impl TimeWaits {
         // A bare ACK of what we sent needs no answer: two ends in TIME-WAIT would
         // go on for ever.
         let says_nothing = segment.payload_len == 0 && !segment.fin && segment.kind == SynKind::Other;
-        if !(says_nothing && ahead == 0) && !core::mem::replace(&mut rest.owes_ack, true) {
+        let needs_answer = !says_nothing || ahead != 0;
+        if needs_answer && !core::mem::replace(&mut rest.owes_ack, true) {
             self.owing.push_back(*tuple);
         }
         Verdict::Taken
