@@ -46,6 +46,7 @@ mod listener;
 mod options;
 mod port;
 mod quiet;
+mod receives;
 mod rendezvous;
 mod shared;
 mod socket;

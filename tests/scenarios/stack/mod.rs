@@ -15,6 +15,7 @@ mod mended;
 mod options;
 mod pair;
 mod random;
+mod silent;
 mod sockets;
 mod two_links;
 mod urgent;
