@@ -9,15 +9,15 @@ use smolsmc::{
 use smolsmc_ethernet::{Wire, pair};
 
 pub(crate) const MTU: u16 = 9000;
-const PORT: u16 = 5000;
+pub(crate) const PORT: u16 = 5000;
 
 /// A client, a server, and a clock that only moves when it is told to.
 pub(crate) struct Hosts {
     pub(crate) client: Stack<SoftNic>,
     pub(crate) server: Stack<SoftNic>,
     wires: [Wire; 2],
-    listener: ListenerHandle,
-    now: Instant,
+    pub(crate) listener: ListenerHandle,
+    pub(crate) now: Instant,
 }
 
 fn host(number: u8, size: RmbeSize) -> Stack<SoftNic> {
@@ -33,6 +33,7 @@ fn host(number: u8, size: RmbeSize) -> Stack<SoftNic> {
     config.limits.handshakes_per_source = 20_000;
     config.limits.groups = 100;
     config.limits.receives = 256;
+    config.limits.events = 4096;
     config.timers.link.test_link = Duration::ZERO;
     smolsmc::soft(config, Instant::ZERO).expect("a sound configuration")
 }
@@ -59,6 +60,13 @@ impl Hosts {
     pub(crate) fn idle_poll(&mut self) {
         let [a, _] = &mut self.wires;
         self.client.poll(self.now, core::slice::from_mut(a));
+    }
+
+    /// A poll of the server.
+    #[allow(dead_code, reason = "not every benchmark that has this file asks")]
+    pub(crate) fn server_poll(&mut self) {
+        let [_, b] = &mut self.wires;
+        self.server.poll(self.now, core::slice::from_mut(b));
     }
 
     /// One connection, SMC-R unless `plain`.
@@ -110,6 +118,24 @@ impl Hosts {
                 }
             }
         }
+    }
+
+    /// The client sends `octets`, which is the first half of half a round trip.
+    #[allow(dead_code, reason = "not every benchmark that has this file asks")]
+    pub(crate) fn send(&mut self, sockets: (SocketHandle, SocketHandle), octets: &[u8]) {
+        let [a, _] = &mut self.wires;
+        let sent = self.client.socket(sockets.0).expect("open").send(octets);
+        assert_eq!(sent, Ok(octets.len()));
+        self.client.poll(self.now, core::slice::from_mut(a));
+    }
+
+    /// The server receives them.
+    #[allow(dead_code, reason = "not every benchmark that has this file asks")]
+    pub(crate) fn receive(&mut self, sockets: (SocketHandle, SocketHandle), buffer: &mut [u8]) {
+        let [_, b] = &mut self.wires;
+        self.server.poll(self.now, core::slice::from_mut(b));
+        let received = self.server.socket(sockets.1).expect("open").recv(buffer);
+        assert_eq!(received, Ok(buffer.len()));
     }
 
     /// Moves `total` octets one way.

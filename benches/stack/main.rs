@@ -4,22 +4,24 @@
 //! ```text
 //!   cargo bench --bench stack
 //!   cargo bench --bench stack -- --quick     once through, no numbers worth keeping
-//!   cargo bench --bench stack -- round-trips, streams or idle: that part alone
+//!   cargo bench --bench stack -- round-trips, streams, idle, contacts or polls: that part alone
 //! ```
 //!
-//! Rows are measured in interleaved rounds; printed are medians. Allocations on
-//! the way of a message end the run.
+//! Rows are measured in interleaved rounds, in the thread's own time; printed are
+//! medians. Allocations on the way of a message end the run.
 
 // A benchmark that would measure something else must stop; it reads the clock.
 #![allow(clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::disallowed_types)]
 
 #[path = "../nic/allocations.rs"]
 mod allocations;
+mod clock;
+mod contacts;
 mod hosts;
 mod plain;
 mod raw;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use hosts::Hosts;
 use plain::Plain;
@@ -45,6 +47,12 @@ fn main() {
     if wants("idle") {
         idle_polls(if full { &[0, 100, 10_000] } else { &[0, 100] }, if full { 20_000 } else { 100 });
     }
+    if wants("contacts") {
+        later_contacts(Duration::from_millis(if full { 30_000 } else { 100 }));
+    }
+    if wants("polls") {
+        longest_polls(Duration::from_millis(if full { 1000 } else { 100 }), if full { 7 } else { 1 });
+    }
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -54,9 +62,9 @@ fn median(values: &mut [f64]) -> f64 {
 
 /// Nanoseconds of each of `times`.
 fn nanos(times: u32, mut what: impl FnMut()) -> f64 {
-    let start = Instant::now();
+    let start = clock::now();
     (0..times).for_each(|_| what());
-    start.elapsed().as_secs_f64() / f64::from(times) * 1e9
+    (clock::now() - start).as_secs_f64() / f64::from(times) * 1e9
 }
 
 fn round_trips(rounds: usize, times: u32) {
@@ -142,5 +150,30 @@ fn idle_polls(counts: &[usize], times: u32) {
             // Two rings of 16 KiB each; what links and groups need is shared out.
             _ => println!("; {:.0} octets a connection beside its rings", held / count as f64 - 32_768.0),
         }
+    }
+}
+
+fn later_contacts(time: Duration) {
+    let mut rates = Vec::new();
+    for concurrent in [4, 200] {
+        let smc = contacts::contacts(concurrent, false, time);
+        let tcp = contacts::contacts(concurrent, true, time / 10);
+        println!(
+            "later contacts, {concurrent:3} at a time: {:.0}/s, {:.0}/s in the slowest second; TCP on our stack {:.0}/s (ratio {:.2})",
+            smc.per_second,
+            smc.slowest,
+            tcp.per_second,
+            smc.per_second / tcp.per_second,
+        );
+        rates.push(smc.per_second);
+    }
+    println!("200 at a time beside 4: {:.2}", rates[1] / rates[0]);
+}
+
+fn longest_polls(time: Duration, rounds: usize) {
+    for connections in [1, 64, 200] {
+        let mut seen: Vec<_> = (0..rounds).map(|_| contacts::longest_poll(connections, time)).collect();
+        let each = median(&mut seen);
+        println!("longest poll, {connections:3} connections that send all they can: {each:.0} us");
     }
 }

@@ -9,7 +9,7 @@ use smolsmc_verbs::{AsyncEvent, Completion, Provider, QpHandle, RdmaPort, WcStat
 
 use crate::connection::Phase;
 use crate::error::ConnectionError;
-use crate::group::{Group, GroupKey, RECEIVE_BIT, Said};
+use crate::group::{Group, GroupKey, RECEIVE_BIT, Said, WRITE_BIT};
 use crate::probe::is_test;
 use crate::shared::{Connections, Shared};
 
@@ -22,27 +22,37 @@ const UNSAID_MAX: usize = 64;
 
 impl<P: Provider> Shared<P> {
     /// Takes completions, at most as many as `poll` may; returns how many.
+    #[inline]
     pub(crate) fn completions(&mut self, connections: &mut Connections) -> usize {
         let mut taken = 0;
-        let mut batch = core::mem::take(&mut self.batch);
         for index in 0..self.cqs.len() {
             while taken < self.config.limits.completions {
                 let Some(&(_, cq)) = self.cqs.get(index) else { break };
-                let most = batch.len().min(self.config.limits.completions - taken);
-                let Some(batch) = batch.get_mut(..most) else { break };
+                let most = self.batch.len().min(self.config.limits.completions - taken);
+                let Some(batch) = self.batch.get_mut(..most) else { break };
                 // A queue of a device that is gone has nothing more to say.
                 let count = self.provider.poll_cq(cq, batch).unwrap_or(0);
-                for completion in batch.iter().take(count) {
-                    self.completion(connections, completion);
+                if count == 0 {
+                    break;
                 }
+                self.take_batch(connections, count);
                 taken += count;
-                if count < batch.len() {
+                if count < most {
                     break;
                 }
             }
         }
-        self.batch = batch;
         taken
+    }
+
+    /// Apart from the look whether there are any, which every poll takes twice.
+    #[inline(never)]
+    fn take_batch(&mut self, connections: &mut Connections, count: usize) {
+        let batch = core::mem::take(&mut self.batch);
+        for completion in batch.iter().take(count) {
+            self.completion(connections, completion);
+        }
+        self.batch = batch;
     }
 
     #[inline]
@@ -55,35 +65,50 @@ impl<P: Provider> Shared<P> {
             if completion.status == WcStatus::Success {
                 self.received(connections, key, place, completion);
             }
-        } else {
+        } else if completion.wr_id & WRITE_BIT == 0 {
             self.sent(connections, key, place, completion);
         }
     }
 
-    /// A SEND has completed, well or not.
+    /// A SEND has completed, well or not, and with it those before it that have
+    /// no completion of their own.
     #[inline]
     fn sent(&mut self, connections: &mut Connections, key: GroupKey, place: usize, completion: &Completion) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        let Some(link) = group.link_mut(place) else { return };
-        let said = link.completed(completion.wr_id);
-        let (waits, has_ready) = (!link.unsaid.is_empty(), !link.ready.is_empty());
-        if !group.is_queued && has_ready {
-            group.is_queued = true;
-            self.ready.push_back(key);
+        let well = completion.status == WcStatus::Success;
+        loop {
+            let Some(group) = self.groups.get_mut(key) else { return };
+            let Some(link) = group.link_mut(place) else { return };
+            let Some((said, is_last)) = link.completed(completion.wr_id) else { return };
+            if is_last {
+                let (waits, has_ready) = (!link.unsaid.is_empty(), !link.ready.is_empty());
+                if !group.is_queued && has_ready {
+                    group.is_queued = true;
+                    self.ready.push_back(key);
+                }
+                if waits {
+                    self.say_unsaid(key, place);
+                }
+            }
+            self.settled(connections, said, well);
+            if is_last {
+                return;
+            }
         }
-        if waits {
-            self.say_unsaid(key, place);
-        }
+    }
+
+    /// A message of ours has arrived, if all went `well`, or perhaps has not.
+    #[inline]
+    fn settled(&mut self, connections: &mut Connections, said: Said, well: bool) {
         let (handle, mark) = match said {
-            Some(Said::Cdc { connection, mark }) => (connection, Some(mark)),
-            Some(Said::Validation { connection }) => (connection, None),
-            Some(Said::Llc) | None => return,
+            Said::Cdc { connection, mark } => (connection, Some(mark)),
+            Said::Validation { connection } => (connection, None),
+            Said::Llc => return,
         };
         let Some(connection) = connections.get_mut(handle) else { return };
         let Phase::Smc(smc) = &mut connection.phase else { return };
         smc.in_flight -= 1;
         let mut has_room = false;
-        if let (WcStatus::Success, Some(mark)) = (completion.status, mark) {
+        if let (true, Some(mark)) = (well, mark) {
             let room = smc.flow.room();
             smc.flow.complete(mark);
             has_room = smc.flow.room() > room;
@@ -233,7 +258,15 @@ impl<P: Provider> Shared<P> {
     }
 
     /// Answers to CONFIRM RKEY, to those who wait for them.
+    #[inline]
     pub(crate) fn tell_rkeys(&mut self, connections: &mut Connections) {
+        if !self.rkeys_confirmed.is_empty() {
+            self.tell_rkeys_there_are(connections);
+        }
+    }
+
+    #[cold]
+    fn tell_rkeys_there_are(&mut self, connections: &mut Connections) {
         while let Some((key, rkey, well)) = self.rkeys_confirmed.pop_front() {
             let waits = |waiter: &(GroupKey, _, _)| (waiter.0, waiter.1) == (key, rkey);
             let Some(at) = self.waiting_for_rkey.iter().position(waits) else { continue };

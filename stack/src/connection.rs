@@ -176,8 +176,13 @@ pub(crate) struct Smc {
     pub(crate) held_until: Option<Instant>,
     /// State flags in our last message.
     pub(crate) said: StateFlags,
-    /// Messages of ours that are not acknowledged.
+    /// Messages of ours that are not known to be acknowledged.
     pub(crate) in_flight: u32,
+    /// The peer's octets have come since our last message, which the next one
+    /// answers.
+    pub(crate) answers: bool,
+    /// Nobody will tell that our last message was acknowledged.
+    pub(crate) is_silent: bool,
     /// It stands in its link's queue.
     pub(crate) is_queued: bool,
     /// The link is gone: nothing can be said any more.
@@ -218,7 +223,17 @@ impl Smc {
     }
 
     /// Whether a message has to be sent: for octets, for a cursor, for a flag.
+    #[inline]
     pub(crate) fn has_something_to_say(&self) -> bool {
+        // Mostly nothing waits, and the peer knows all but perhaps how far we read.
+        let is_plain = self.said.is_empty() && self.close.said().is_empty();
+        if is_plain && self.flow.waiting() == 0 && !self.say_again && !self.flow.owes_urgent() {
+            return !self.is_lost && self.flow.owes_update();
+        }
+        self.has_news()
+    }
+
+    fn has_news(&self) -> bool {
         if self.is_lost || (self.said.contains(StateFlags::ABNORMAL_CLOSE) && !self.say_again) {
             return false;
         }

@@ -27,9 +27,9 @@ impl<P: Provider> Shared<P> {
     ) {
         if let Some(rdma) = port.rdma
             && let Some(engine) = self.provider.frames()
-            && engine.claims(rdma, frame)
+            && engine.take_own(self.now, rdma, frame)
         {
-            return engine.take(self.now, rdma, frame);
+            return;
         }
         match Segment::of(frame) {
             Some(segment) if port.has_address(segment.to.ip()) => {

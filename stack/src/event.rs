@@ -8,7 +8,7 @@ use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
 use smolsmc_wire::{LinkNumber, PeerId};
 
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Phase, Smc};
 use crate::error::ConnectionError;
 use crate::group::GroupKey;
 use crate::handle::{ListenerHandle, SocketHandle};
@@ -151,6 +151,13 @@ impl<P> Shared<P> {
     /// Tells what is new about a connection's end.
     #[inline]
     pub(crate) fn tell_end(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        let goes_on = |smc: &Smc| smc.error.is_none() && !smc.flow.peer_state().ends_stream();
+        if !matches!(&connection.phase, Phase::Smc(smc) if goes_on(smc)) {
+            self.tell_end_there_is(handle, connection);
+        }
+    }
+
+    fn tell_end_there_is(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let (ended, error) = match &connection.phase {
             Phase::Opening | Phase::Rendezvous(_) => return,
             Phase::Smc(smc) => (smc.flow.peer_state().ends_stream(), smc.error),

@@ -9,8 +9,8 @@ use smolsmc_llc::{self as llc, Ledger, LinkRkey, MAX_LINKS, Others};
 use smolsmc_rmb::{Pool, Ring};
 use smolsmc_verbs::{
     Access, AddressVector, CqHandle, InitAttributes, MemHandle, MemoryUse, MrAttributes, MrHandle, Payload,
-    PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RemoteSpan,
-    RtrAttributes, RtsAttributes, SendOperation, SendRequest, Sge, VerbsError, WcStatus,
+    PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RtrAttributes,
+    RtsAttributes, SendOperation, SendRequest, Sge, VerbsError, WcStatus,
 };
 use smolsmc_wire::{Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, PeerId, Psn, Qpn};
 
@@ -18,6 +18,7 @@ use crate::config::Limits;
 use crate::deadlines::Deadline;
 use crate::handle::SocketHandle;
 use crate::probe::Unproven;
+use crate::receives::{RECEIVE_LEN, Receives};
 use crate::transport::GroupNumber;
 
 slotmap::new_key_type! {
@@ -154,14 +155,6 @@ impl Group {
     }
 }
 
-/// Octets of a receive of its own: what CDC and most of LLC need. Longer
-/// messages go on in an area all receives share, as in Linux 6.12 smc_wr: a
-/// peer has only one of them under way.
-const RECEIVE_LEN: u32 = llc::MIN_LEN as u32;
-const SPILL_LEN: u32 = (llc::MAX_LEN - llc::MIN_LEN) as u32;
-/// Receives lie so far apart.
-const RECEIVE_STRIDE: u32 = 64;
-
 /// LLC messages that find room beside those of CDC.
 const LLC_MESSAGES: u32 = 16;
 
@@ -198,6 +191,8 @@ pub(crate) struct Link {
     pub(crate) posted: VecDeque<Posted>,
     messages_max: u32,
     pub(crate) cdc_in_flight: u32,
+    /// Messages since the last one that has a completion of its own.
+    silent: u32,
     next_wr: u64,
     /// Work requests posted, the most messages that were unacknowledged, and how
     /// often one waited for a place.
@@ -257,15 +252,6 @@ pub(crate) enum Said {
     Llc,
 }
 
-/// Where a link's receives lie.
-#[derive(Clone, Copy)]
-pub(crate) struct Receives {
-    memory: MemHandle,
-    mr: MrHandle,
-    keys: MrAttributes,
-    count: u32,
-}
-
 /// What a link is made on.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
@@ -318,6 +304,7 @@ impl Link {
             posted: VecDeque::with_capacity((messages + LLC_MESSAGES) as usize),
             messages_max: messages,
             cdc_in_flight: 0,
+            silent: 0,
             next_wr: 0,
             requests: 0,
             in_flight_most: 0,
@@ -343,7 +330,7 @@ impl Link {
         let receives = Receives::new(provider, pd, receives)?;
         let capabilities = QpCapabilities {
             max_send_wr: messages * REQUESTS_PER_MESSAGE + LLC_MESSAGES,
-            max_recv_wr: receives.count,
+            max_recv_wr: receives.count(),
             max_send_sge: SGES,
             max_recv_sge: SGES,
             max_inline_data: RECEIVE_LEN,
@@ -396,7 +383,7 @@ impl Link {
         provider.modify_qp(self.qp, QpTransition::ReadyToReceive(rtr))?;
         self.peer = Some(peer);
         self.mtu = mtu;
-        (0..self.receives.count).try_for_each(|slot| self.repost(provider, slot))
+        (0..self.receives.count()).try_for_each(|slot| self.repost(provider, slot))
     }
 
     /// RTR to RTS, with Linux's timeouts.
@@ -436,6 +423,14 @@ impl Link {
         self.posted.len() - (self.cdc_in_flight as usize) < LLC_MESSAGES as usize
     }
 
+    /// Whether the next message may do without a completion of its own: a later
+    /// one's frees its place, and at least one of those that fill all places has
+    /// one.
+    #[inline]
+    pub(crate) const fn may_be_silent(&self) -> bool {
+        self.silent + 1 < self.messages_max / 2
+    }
+
     /// Posts the SEND of a message behind `writes`.
     #[inline]
     pub(crate) fn post<P: Provider>(
@@ -444,8 +439,9 @@ impl Link {
         writes: &[SendRequest<'_>],
         octets: &[u8],
         what: Said,
+        signalled: bool,
     ) -> Result<(), VerbsError> {
-        self.post_send(provider, writes, Payload::Inline(octets), what)
+        self.post_send(provider, writes, Payload::Inline(octets), what, signalled)
     }
 
     #[inline]
@@ -455,17 +451,18 @@ impl Link {
         writes: &[SendRequest<'_>],
         payload: Payload<'_>,
         what: Said,
+        signalled: bool,
     ) -> Result<(), VerbsError> {
         let wr_id = self.next_wr;
-        let send =
-            SendRequest { wr_id, operation: SendOperation::Send, payload, signalled: true, solicited: true };
+        let send = SendRequest { wr_id, operation: SendOperation::Send, payload, signalled, solicited: true };
         let posted = match writes {
             [] => provider.post_send(self.qp, &[send]),
             [one] => provider.post_send(self.qp, &[*one, send]),
             [one, two, ..] => provider.post_send(self.qp, &[*one, *two, send]),
         };
         posted.map_err(|error| error.error)?;
-        self.next_wr = (self.next_wr + 1) & !RECEIVE_BIT;
+        self.next_wr = (self.next_wr + 1) & !(RECEIVE_BIT | WRITE_BIT);
+        self.silent = if signalled { 0 } else { self.silent + 1 };
         self.unproven.sent();
         if !matches!(what, Said::Llc) {
             self.cdc_in_flight += 1;
@@ -484,7 +481,7 @@ impl Link {
         octets: &[u8],
     ) -> Result<(), VerbsError> {
         if octets.len() <= RECEIVE_LEN as usize {
-            return self.post(provider, &[], octets, Said::Llc);
+            return self.post(provider, &[], octets, Said::Llc, true);
         }
         let long = match self.long {
             Some(long) => long,
@@ -492,19 +489,19 @@ impl Link {
         };
         provider.outgoing(long.memory, 0, octets.len())?.copy_from_slice(octets);
         let sge = Sge { addr: long.keys.iova, len: octets.len() as u32, lkey: long.keys.lkey };
-        self.post_send(provider, &[], Payload::Registered(&[sge]), Said::Llc)
+        self.post_send(provider, &[], Payload::Registered(&[sge]), Said::Llc, true)
     }
 
-    /// The SEND `wr_id` has completed, well or not: what it was.
+    /// The SEND `wr_id` has completed, and with it those posted before it: the
+    /// oldest of them that was not taken yet, and whether it is the one.
     #[inline]
-    pub(crate) fn completed(&mut self, wr_id: u64) -> Option<Said> {
-        let posted = self.posted.front().filter(|posted| posted.wr_id == wr_id)?;
-        let what = posted.what;
+    pub(crate) fn completed(&mut self, wr_id: u64) -> Option<(Said, bool)> {
+        let Posted { wr_id: oldest, what } = *self.posted.front().filter(|posted| posted.wr_id <= wr_id)?;
         self.posted.pop_front();
         if !matches!(what, Said::Llc) {
             self.cdc_in_flight -= 1;
         }
-        Some(what)
+        Some((what, oldest == wr_id))
     }
 
     /// Ends the queue pair and all that was made for it. The rings must have left
@@ -523,6 +520,10 @@ impl Link {
 
 /// Set in the `wr_id` of receives, never in that of a SEND.
 pub(crate) const RECEIVE_BIT: u64 = 1 << 63;
+
+/// Set in the `wr_id` of WRITEs: they complete only when the link has failed, and
+/// the SEND behind them tells it too.
+pub(crate) const WRITE_BIT: u64 = 1 << 62;
 
 /// Memory for one long LLC message.
 #[derive(Clone, Copy)]
@@ -544,49 +545,6 @@ impl LongMessage {
                 Err(error)
             }
         }
-    }
-}
-
-impl Receives {
-    fn new<P: Provider>(provider: &mut P, pd: PdHandle, count: u32) -> Result<Self, VerbsError> {
-        let len = (count * RECEIVE_STRIDE + SPILL_LEN) as usize;
-        let memory = provider.alloc_memory(len, MemoryUse::Incoming)?;
-        let registered =
-            provider.register(pd, memory, Access::LOCAL_WRITE).and_then(|mr| Ok((mr, provider.mr(mr)?)));
-        match registered {
-            Ok((mr, keys)) => Ok(Self { memory, mr, keys, count }),
-            Err(error) => {
-                let _ = provider.free_memory(memory);
-                Err(error)
-            }
-        }
-    }
-
-    #[inline]
-    fn sges(&self, slot: u32) -> [Sge; 2] {
-        let MrAttributes { iova, lkey, .. } = self.keys;
-        let own = u64::from(slot) * u64::from(RECEIVE_STRIDE);
-        let spill = u64::from(self.count) * u64::from(RECEIVE_STRIDE);
-        [Sge { addr: iova + own, len: RECEIVE_LEN, lkey }, Sge { addr: iova + spill, len: SPILL_LEN, lkey }]
-    }
-
-    #[inline]
-    fn copy<P: Provider>(&self, provider: &P, slot: u32, len: u32, out: &mut [u8]) -> usize {
-        let mut copied = 0;
-        let own = (slot * RECEIVE_STRIDE) as usize;
-        let spill = (self.count * RECEIVE_STRIDE) as usize;
-        let own_len = len.min(RECEIVE_LEN) as usize;
-        for (offset, len) in [(own, own_len), (spill, len as usize - own_len)] {
-            let Ok(span) = provider.incoming(self.memory, offset, len) else { break };
-            let Some(out) = out.get_mut(copied..) else { break };
-            copied += span.copy_to(0, out);
-        }
-        copied
-    }
-
-    fn free<P: Provider>(&self, provider: &mut P) {
-        let _ = provider.deregister(self.mr);
-        let _ = provider.free_memory(self.memory);
     }
 }
 

@@ -47,6 +47,7 @@ mod options;
 mod port;
 mod probe;
 mod quiet;
+mod receives;
 mod rendezvous;
 mod shared;
 mod socket;

@@ -14,7 +14,7 @@ use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandl
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
 use crate::config::Config;
-use crate::connection::{Connection, Half, Part, Phase};
+use crate::connection::{Connection, Half, Part, Phase, Smc};
 use crate::deadlines::{Deadlines, Due};
 use crate::draws::Draws;
 use crate::error::ConnectionError;
@@ -283,11 +283,15 @@ impl<P: Provider> Shared<P> {
     }
 
     /// Queues a connection on its link if it has something to say.
+    #[inline]
     pub(crate) fn queue(&mut self, handle: SocketHandle, connection: &mut Connection) {
         let Phase::Smc(smc) = &mut connection.phase else { return };
-        if smc.is_queued || !smc.has_something_to_say() {
-            return;
+        if !smc.is_queued && smc.has_something_to_say() {
+            self.queue_up(handle, smc);
         }
+    }
+
+    fn queue_up(&mut self, handle: SocketHandle, smc: &mut Smc) {
         let Some(group) = self.groups.get_mut(smc.group) else { return };
         let Some(link) = group.link_mut(smc.link) else { return };
         smc.is_queued = true;

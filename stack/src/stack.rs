@@ -399,7 +399,16 @@ impl<P: Provider> Stack<P> {
     }
 
     /// Tells connections what has become of their groups.
+    #[inline]
     fn settle(&mut self) {
+        let Shared { downed, ended, rkeys_confirmed, woken, .. } = &self.shared;
+        if !(downed.is_empty() && ended.is_empty() && rkeys_confirmed.is_empty() && woken.is_empty()) {
+            self.settle_news();
+        }
+    }
+
+    #[cold]
+    fn settle_news(&mut self) {
         let Self { connections, shared, .. } = self;
         shared.move_connections(connections);
         while let Some((key, why)) = shared.ended.pop_front() {

@@ -57,7 +57,7 @@ pub struct LinkSummary {
     pub qp: QpHandle,
     /// Connections that are bound to it.
     pub connections: usize,
-    /// Messages that are not acknowledged.
+    /// Messages that are not known to be acknowledged; of answers a later one tells.
     pub in_flight: usize,
     /// CDC and LLC messages that were sent.
     pub messages_sent: u64,

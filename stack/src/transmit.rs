@@ -10,7 +10,7 @@ use smolsmc_wire::SeqNo;
 
 use crate::connection::{Phase, Smc};
 use crate::error::ConnectionError;
-use crate::group::{GroupKey, Link, Said};
+use crate::group::{GroupKey, Link, Said, WRITE_BIT};
 use crate::handle::SocketHandle;
 use crate::shared::{Connections, Shared};
 
@@ -120,18 +120,34 @@ impl Smc {
             self.proof.told(self.flow.totals().0, link.unproven.next());
         }
         let said = Said::Cdc { connection: handle, mark: self.flow.mark() };
+        self.is_silent = len > 0 && self.may_be_silent() && link.may_be_silent();
+        let signalled = !self.is_silent;
         match (plan.as_slice(), &sges) {
-            ([], _) => link.post(provider, &[], &octets, said)?,
-            ([one], [first, _]) => link.post(provider, &[self.request(one, first)], &octets, said)?,
+            ([], _) => link.post(provider, &[], &octets, said, signalled)?,
+            ([one], [first, _]) => {
+                link.post(provider, &[self.request(one, first)], &octets, said, signalled)?;
+            }
             ([one, two, ..], [first, second]) => {
                 let writes = [self.request(one, first), self.request(two, second)];
-                link.post(provider, &writes, &octets, said)?;
+                link.post(provider, &writes, &octets, said, signalled)?;
             }
         }
         self.said = flags;
+        self.answers = false;
         self.in_flight += 1;
         self.count(&message, &plan);
         Ok(())
+    }
+
+    /// Whether nobody waits for the message's completion. A later one will tell,
+    /// of this connection or another: the close's at the latest, as whoever ends
+    /// says D, C or A. Until then there is room enough to send, and autocork
+    /// holds nothing. So it is with answers; who sends without being asked will
+    /// fill the ring, or wants to be held back.
+    #[inline]
+    const fn may_be_silent(&self) -> bool {
+        let half = self.flow.sizes().send / 2;
+        self.answers && self.close.said().is_empty() && self.flow.room() >= half
     }
 
     #[inline]
@@ -155,7 +171,8 @@ impl Smc {
         let message = CdcMessage::failover_validation(self.peer.token, seq);
         let mut octets = [0; CdcMessage::LEN];
         message.emit(&mut octets);
-        link.post(provider, &[], &octets, Said::Validation { connection: handle })?;
+        link.post(provider, &[], &octets, Said::Validation { connection: handle }, true)?;
+        self.is_silent = false;
         self.in_flight += 1;
         Ok(())
     }
@@ -169,7 +186,7 @@ impl Smc {
     fn request<'a>(&self, write: &Write, sges: &'a [Sge; 2]) -> SendRequest<'a> {
         let pieces = sges.get(..write.pieces().len()).unwrap_or_default();
         SendRequest {
-            wr_id: 0,
+            wr_id: WRITE_BIT,
             operation: SendOperation::Write {
                 remote_addr: self.peer.address + u64::from(write.to),
                 rkey: self.peer.rkey,

@@ -7,6 +7,7 @@ use crate::RdmaPort;
 ///
 /// ```text
 ///   device --frame--> claims? --yes--> take            (else: the IP stack's)
+///          --frame--> take_own                         (the two in one)
 ///   device <--buffer-- emit <--length-- next_len       until None
 ///   clock  ----------> poll_at, run_timers
 /// ```
@@ -18,6 +19,16 @@ pub trait FrameEngine {
     /// Takes a frame that is [claimed](Self::claims). What is wrong with it is
     /// counted, answered as the protocol asks, or dropped.
     fn take(&mut self, now: Instant, port: RdmaPort, frame: &[u8]);
+
+    /// Takes a frame if it is [claimed](Self::claims), and says whether it was: the
+    /// two in one, for whoever can look at both with one pass over the headers.
+    fn take_own(&mut self, now: Instant, port: RdmaPort, frame: &[u8]) -> bool {
+        let is_own = self.claims(port, frame);
+        if is_own {
+            self.take(now, port, frame);
+        }
+        is_own
+    }
 
     /// Length in octets of the next frame to send on `port`, `None` if there is
     /// none now.

@@ -29,11 +29,59 @@ impl SoftNic {
             .is_some_and(|(ethernet, gid)| ethernet.dst == port.mac && port.has_gid(gid, vlan(ethernet.vlan)))
     }
 
+    /// False for most frames that are not RDMA's, at little cost: plain IPv4 that
+    /// is no UDP to its port. All others are looked at properly.
+    #[inline]
+    pub(super) fn may_be_ours(frame: &[u8]) -> bool {
+        const PLAIN_IPV4: [u8; 3] = [0x08, 0x00, 0x45];
+        let Some(head) = frame.first_chunk::<38>() else { return true };
+        let is_plain = head[12..15] == PLAIN_IPV4;
+        let to_port = u16::from_be_bytes([head[36], head[37]]);
+        !is_plain || head[23] == IpProtocol::UDP.0 && to_port == ROCE_UDP_PORT
+    }
+
+    /// As [`is_ours`](Self::is_ours) and [`take_frame`](Self::take_frame), but a
+    /// sound packet is parsed only once.
+    #[inline]
+    pub(super) fn take_if_ours(&mut self, name: RdmaPort, frame: &[u8]) -> bool {
+        let Ok(Some(packet)) = RocePacket::parse(frame) else { return self.take_unsound(name, frame) };
+        let Some(slot) = self.port_slot(name) else { return false };
+        let Some(port) = self.board.ports.get(slot) else { return false };
+        let vlan = vlan(packet.ethernet.vlan);
+        if packet.ethernet.dst != port.mac || !port.has_gid(packet.ip.dst_gid(), vlan) {
+            return false;
+        }
+        let state = port.state;
+        self.count_frame(frame);
+        let admitted = match state {
+            PortState::Active => self.admit_packet(slot, &packet),
+            PortState::Down => Err((|d| &mut d.port_down) as Count),
+        };
+        if let Err(count) = admitted {
+            *count(&mut self.board.counters.dropped) += 1;
+        }
+        true
+    }
+
+    #[cold]
+    fn take_unsound(&mut self, port: RdmaPort, frame: &[u8]) -> bool {
+        let is_ours = self.is_ours(port, frame);
+        if is_ours {
+            self.take_frame(port, frame);
+        }
+        is_ours
+    }
+
+    #[inline]
+    const fn count_frame(&mut self, frame: &[u8]) {
+        self.board.counters.frames_in += 1;
+        self.board.counters.octets_in += frame.len() as u64;
+    }
+
     /// Takes a frame to the queue pair it is for.
     #[inline]
     pub(super) fn take_frame(&mut self, port: RdmaPort, frame: &[u8]) {
-        self.board.counters.frames_in += 1;
-        self.board.counters.octets_in += frame.len() as u64;
+        self.count_frame(frame);
         if let Err(count) = self.admit(port, frame) {
             *count(&mut self.board.counters.dropped) += 1;
         }
@@ -50,18 +98,23 @@ impl SoftNic {
             Ok(None) => return Err(|d| &mut d.not_roce),
             Err(_) => return Err(|d| &mut d.malformed),
         };
+        self.admit_packet(slot, &packet)
+    }
+
+    #[inline]
+    fn admit_packet(&mut self, slot: u32, packet: &RocePacket<'_>) -> Result<(), Count> {
         let facts = packet.bth.opcode.facts().ok_or((|d| &mut d.unknown_opcode) as Count)?;
         let number = packet.bth.dest_qpn;
         let qp = self.qps.get_mut(self.qpns.place(number.value())).filter(|qp| qp.qpn == number);
         let qp = qp.ok_or((|d| &mut d.no_such_qp) as Count)?;
-        qp.admit(slot, &packet, facts)?;
+        qp.admit(slot, packet, facts)?;
         if self.verify_icrc && packet.verify_icrc().is_err() {
             return Err(|d| &mut d.wrong_icrc);
         }
         qp.counters.packets_in += 1;
         match facts.direction {
-            Direction::Request => qp.take_request(&Request { packet: &packet, facts }, &mut self.board),
-            Direction::Response => qp.take_response(&packet, facts, &mut self.board),
+            Direction::Request => qp.take_request(&Request { packet, facts }, &mut self.board),
+            Direction::Response => qp.take_response(packet, facts, &mut self.board),
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Port {
     /// Whether a GID on a VLAN is one of this port's.
     #[inline]
     pub(super) fn has_gid(&self, gid: Gid, vlan: Option<u16>) -> bool {
-        let used = self.gids.iter().take(self.gids_used).flatten();
-        used.into_iter().any(|entry| entry.gid == gid && entry.vlan == vlan)
+        let used = self.gids.get(..self.gids_used).unwrap_or_default();
+        used.iter().any(|entry| matches!(entry, Some(entry) if entry.gid == gid && entry.vlan == vlan))
     }
 }

@@ -125,8 +125,12 @@ impl CqTable {
 
 impl Cq {
     /// Moves the oldest completions out; returns how many.
+    #[inline]
     pub(super) fn poll(&mut self, out: &mut [Completion]) -> usize {
         let len = self.ring.len().min(out.len());
+        if len == 0 {
+            return 0;
+        }
         for (out, completion) in out.iter_mut().zip(self.ring.drain(..len)) {
             *out = completion;
         }

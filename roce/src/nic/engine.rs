@@ -28,6 +28,17 @@ impl FrameEngine for SoftNic {
     }
 
     #[inline]
+    fn take_own(&mut self, now: Instant, port: RdmaPort, frame: &[u8]) -> bool {
+        if !Self::may_be_ours(frame) {
+            return false;
+        }
+        self.board.tick(now);
+        let is_ours = self.take_if_ours(port, frame);
+        self.settle();
+        is_ours
+    }
+
+    #[inline]
     fn next_len(&mut self, now: Instant, port: RdmaPort) -> Option<usize> {
         self.board.tick(now);
         while let Some((_, next)) = self.next(port) {

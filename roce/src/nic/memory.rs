@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use aligned_vec::{AVec, ConstAlign};
 use smolsmc_verbs::{Access, MemHandle, MemoryUse, MrAttributes, MrHandle, Sge, VerbsError};
 use smolsmc_wire::{Lkey, Rkey};
 
@@ -13,12 +14,10 @@ use super::slots::Slots;
 
 const PAGE: usize = 4096;
 
-/// A piece of memory: whole pages somewhere in `octets`.
+/// A piece of memory, which begins with a page.
 #[derive(Debug)]
 struct Memory {
-    octets: Vec<u8>,
-    start: usize,
-    len: usize,
+    octets: AVec<u8, ConstAlign<PAGE>>,
     used_for: MemoryUse,
     registrations: u32,
 }
@@ -100,7 +99,7 @@ impl MemoryTable {
         if piece.registrations != 0 {
             return Err(VerbsError::InUse("memory"));
         }
-        self.octets_left += piece.len;
+        self.octets_left += piece.octets.len();
         self.memories.remove(memory.index());
         Ok(())
     }
@@ -149,7 +148,7 @@ impl MemoryTable {
             self.refuse = left;
             return Err(VerbsError::Exhausted("registrations"));
         }
-        let (len, keys, last_rkey) = (piece.len as u64, self.keys, &mut self.last_rkey);
+        let (len, keys, last_rkey) = (piece.octets.len() as u64, self.keys, &mut self.last_rkey);
         let (index, generation) = self
             .mrs
             .insert_random(entropy.rkey.next_u32(), |index, _| {
@@ -280,20 +279,19 @@ impl MemoryTable {
 
 impl Memory {
     fn new(len: usize, used_for: MemoryUse) -> Self {
-        let octets = vec![0; len + PAGE - 1];
-        // Page-aligned, without unsafe code: room for a page more, begun at its boundary.
-        let start = octets.as_ptr().align_offset(PAGE).min(PAGE - 1);
-        Self { octets, start, len, used_for, registrations: 0 }
+        let mut octets = AVec::with_capacity(PAGE, len);
+        octets.resize(len, 0);
+        Self { octets, used_for, registrations: 0 }
     }
 
     #[inline]
     fn slice(&self, offset: usize, len: usize) -> Option<&[u8]> {
-        self.octets.get(self.start..)?.get(..self.len)?.get(offset..)?.get(..len)
+        self.octets.get(offset..)?.get(..len)
     }
 
     #[inline]
     fn slice_mut(&mut self, offset: usize, len: usize) -> Option<&mut [u8]> {
-        self.octets.get_mut(self.start..)?.get_mut(..self.len)?.get_mut(offset..)?.get_mut(..len)
+        self.octets.get_mut(offset..)?.get_mut(..len)
     }
 }
 

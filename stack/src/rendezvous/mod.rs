@@ -337,6 +337,8 @@ impl<P: Provider> Shared<P> {
             held_until: None,
             said: StateFlags::empty(),
             in_flight: 0,
+            answers: false,
+            is_silent: false,
             is_queued: false,
             is_lost: false,
             doubt: None,
@@ -462,6 +464,7 @@ impl Smc {
         self.stats.heard += 1;
         match self.flow.hear(message) {
             Ok(heard) => {
+                self.answers |= heard.readable > 0;
                 if heard.urgent.is_some() || self.flow.is_urgent_expected() {
                     // As Linux 6.12 does: what is urgent may wait for an answer.
                     self.flush();

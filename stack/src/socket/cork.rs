@@ -102,6 +102,7 @@ impl Smc {
     pub(crate) fn waits_for_acknowledgement(&self) -> bool {
         let (written, _) = self.flow.totals();
         self.in_flight > 0
+            && !self.is_silent
             && self.flow.waiting() <= self.cork.auto
             && self.cork.flushed <= written
             && self.close.said().is_empty()

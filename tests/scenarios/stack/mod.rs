@@ -17,6 +17,7 @@ mod pair;
 mod probing;
 mod random;
 mod segments;
+mod silent;
 mod sockets;
 mod two_links;
 mod urgent;
