@@ -6,6 +6,7 @@ use smolsmc::{ConfigError, ConnectionError, Eid, RecvError, SocketOptions, SoftN
 use smolsmc_tests::sim::{Faults, Random, address_of, host_config, second_port};
 use smolsmc_wire::{Duration, Instant};
 
+use super::meddling::{CONFIRM, clc};
 use super::pair::{CLIENT, PORT, Pair, SERVER, recv_some, send_some};
 
 fn plain() -> SocketOptions {
@@ -228,6 +229,31 @@ fn a_group_whose_client_is_declined_late_is_given_back() {
     assert_eq!(pair.lan.stack(CLIENT).groups(), []);
     let objects = pair.lan.stack(CLIENT).provider_mut().objects();
     assert_eq!((objects.pds, objects.qps, objects.memories, objects.mrs), (0, 0, 0, 0));
+}
+
+/// The server declines what to the client is SMC-R already: that connection goes
+/// on over TCP, and the group, with the others in it, as it is.
+#[test]
+fn a_late_decline_of_a_later_contact_ends_no_group() {
+    let mut pair = Pair::new(74);
+    let (client, server) = pair.connect();
+    // A Confirm whose RMB cannot be.
+    pair.lan.meddler = Some(clc(CONFIRM, |message| message[52..60].fill(0xff)));
+    let declined = pair.begin(SocketOptions::default());
+    let other_end = both_ways(&mut pair, declined);
+    for (host, socket) in [(CLIENT, declined), (SERVER, other_end)] {
+        assert!(matches!(pair.transport(host, socket), Transport::Tcp(_)), "{host}");
+    }
+    assert_eq!(pair.lan.stack(CLIENT).stats().late_fallbacks, 1);
+    pair.lan.meddler = None;
+    pair.lan.run_for(Duration::from_secs(5));
+    pair.transfer((CLIENT, client), (SERVER, server), 20_000);
+    pair.transfer((SERVER, server), (CLIENT, client), 20_000);
+    let (third, _) = pair.connect();
+    assert!(matches!(pair.transport(CLIENT, third), Transport::SmcR { first_contact: false, .. }));
+    for host in [CLIENT, SERVER] {
+        assert_eq!(pair.lan.stack(host).groups().len(), 1);
+    }
 }
 
 #[test]
