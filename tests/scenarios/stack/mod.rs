@@ -12,6 +12,7 @@ mod embedded;
 mod events;
 mod failing;
 mod groups;
+mod hostile;
 mod meddling;
 mod mended;
 mod options;
