@@ -133,3 +133,37 @@ fn a_queue_pair_counts_its_packets() {
     });
     assert_eq!(counted, [(4, 1), (1, 4)], "of 256 octets, and one ACK");
 }
+
+/// Of two queue pairs of a port, the one that answered last is not first again.
+#[test]
+fn answers_come_in_the_order_they_were_owed() {
+    let mut pair = Pair::usual();
+    let ups = pair.way_up(1);
+    let side = &mut pair.sides[1];
+    let (pd, send_cq, recv_cq) = (side.pd, side.send_cq, side.recv_cq);
+    let init = QpInit { pd, send_cq, recv_cq, capabilities: SETUP.capabilities };
+    let other = side.nic.create_qp(init).unwrap();
+    for up in ups {
+        side.nic.modify_qp(other, up).unwrap();
+    }
+    let qpns = [side.qpn(), side.nic.qp(other).unwrap().qpn];
+    let nothing_for = |pair: &Pair, qp: usize, ahead| {
+        let psn = Psn::new(pair.setup.psn[0]).add(ahead);
+        let mut headers = pair.headers(0, Opcode::WRITE_ONLY, psn, reth(pair, 0, 0));
+        headers.bth.dest_qpn = qpns[qp];
+        sealed(&headers, &[])
+    };
+    // One frame and no look for another: a queue that was looked at is tidy.
+    let ack = |pair: &mut Pair| {
+        let frame = pair.sides[1].emit(pair.now).unwrap();
+        pair.seen_as(1, &frame).psn
+    };
+    let frame = nothing_for(&pair, 0, 0);
+    pair.deliver(1, &frame);
+    assert_eq!(ack(&mut pair), 0);
+    for (qp, ahead) in [(1, 0), (0, 1)] {
+        let frame = nothing_for(&pair, qp, ahead);
+        pair.deliver(1, &frame);
+    }
+    assert_eq!([ack(&mut pair), ack(&mut pair)], [0, 1]);
+}
