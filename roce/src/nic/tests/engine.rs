@@ -167,3 +167,14 @@ fn answers_come_in_the_order_they_were_owed() {
     }
     assert_eq!([ack(&mut pair), ack(&mut pair)], [0, 1]);
 }
+
+/// Whoever emits without asking for the length first meets the same checks.
+#[test]
+fn emit_alone_checks_a_request_too() {
+    let mut pair = Pair::new(Setup { reads: 0, ..SETUP });
+    let (to, op) = (pair.sides[0].to(0, 8), pair.read_op(0));
+    pair.sides[0].post(1, op, &[to]);
+    let (now, port) = (pair.now, pair.sides[0].port);
+    assert_eq!(pair.sides[0].nic.emit(now, port, &mut [0; 1500]), 0);
+    assert_eq!(pair.sides[0].sent(), [(1, WcStatus::LocalQpOperation)]);
+}
