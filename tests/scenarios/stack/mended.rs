@@ -128,19 +128,32 @@ fn a_link_that_fails_before_the_confirm_leaves_clean_streams() {
     assert!(matches!(pair.transport(SERVER, server), Transport::Tcp(_)));
 }
 
-/// Both sides decline at about the same time.
+/// Both sides decline at about the same time: each has said no before it hears
+/// the other's.
 #[test]
 fn declines_that_cross_leave_clean_streams() {
-    for millis in [1, 20, 100, 400] {
-        let mut pair = Pair::new(67);
-        for host in [CLIENT, SERVER] {
-            pair.lan.block_roce(host, true);
+    let mut crossed = 0;
+    for millis in [20, 100, 400] {
+        for later in 0..8 {
             let delay = Duration::from_millis(millis);
-            pair.lan.set_faults(host, Faults { delay, ..Faults::default() });
+            // The server's queue pair gives up after eight tries, a little more than
+            // a second; with Linux's times the client would wait for four.
+            let mut pair = Pair::of(67, |_, config| {
+                let patience = Duration::from_millis(1050 + millis * later / 2);
+                config.timers.link.confirm_link_request = patience;
+            });
+            for host in [CLIENT, SERVER] {
+                pair.lan.block_roce(host, true);
+                pair.lan.set_faults(host, Faults { delay, ..Faults::default() });
+            }
+            let client = pair.begin(SocketOptions::default());
+            let server = both_ways(&mut pair, client);
+            let said = |transport| matches!(transport, Transport::Tcp(fallback) if fallback.peer.is_none());
+            let both = said(pair.transport(CLIENT, client)) && said(pair.transport(SERVER, server));
+            crossed += usize::from(both);
         }
-        let client = pair.begin(SocketOptions::default());
-        both_ways(&mut pair, client);
     }
+    assert!(crossed > 2, "{crossed}");
 }
 
 /// Accepts, and moves octets both ways at once.
@@ -214,6 +227,24 @@ fn a_close_while_add_link_is_waited_for_is_heard_as_one() {
     pair.lan.until(Duration::from_secs(5), "the abort", |lan| {
         lan.stack(SERVER).socket(server).unwrap().error() == Some(ConnectionError::PeerAborted)
     });
+}
+
+/// Its queue pairs go two seconds after they failed, a handshake that waits for
+/// a Confirm in vain four seconds later.
+#[test]
+fn a_group_whose_links_are_gone_ends_with_its_last_handshake() {
+    let mut pair = Pair::new(75);
+    pair.begin(SocketOptions::default());
+    pair.lan.until(Duration::from_secs(1), "the group", |lan| !lan.stack(SERVER).groups().is_empty());
+    pair.lan.set_faults(CLIENT, Faults { loss: 1.0, ..Faults::default() });
+    let qp = pair.lan.stack(SERVER).groups()[0].links[0].qp;
+    pair.lan.stack(SERVER).provider_mut().fail_qp(qp).unwrap();
+    pair.lan.run_for(Duration::from_secs(5));
+    let held = pair.lan.stack(SERVER).held();
+    assert_eq!((held.groups, held.queue_pairs, held.tokens), (1, 0, 1));
+    pair.lan.run_for(Duration::from_secs(5));
+    let held = pair.lan.stack(SERVER).held();
+    assert_eq!((held.groups, held.queue_pairs, held.tokens), (0, 0, 0));
 }
 
 #[test]
