@@ -186,9 +186,11 @@ const fn after_closed(state: CloseState, closed_here: bool) -> CloseState {
 const fn after_abort(state: CloseState, closed_here: bool) -> CloseState {
     use CloseState as S;
     match state {
-        S::Active | S::AppCloseWait1 | S::AppFinCloseWait => S::ProcessAbort,
+        // After D alone Linux 6.12 says nothing more; then our peer would wait for
+        // an answer until its time is over, and its RMB could not be used again.
+        S::Active | S::AppCloseWait1 | S::AppCloseWait2 | S::AppFinCloseWait => S::ProcessAbort,
         S::PeerCloseWait1 | S::PeerCloseWait2 if !closed_here => S::ProcessAbort,
-        S::PeerCloseWait1 | S::PeerCloseWait2 | S::AppCloseWait2 | S::PeerFinCloseWait => S::Closed,
+        S::PeerCloseWait1 | S::PeerCloseWait2 | S::PeerFinCloseWait => S::Closed,
         state => state,
     }
 }

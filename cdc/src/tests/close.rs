@@ -86,3 +86,14 @@ fn every_end_is_reached_when_both_sides_close() {
         }
     }
 }
+
+/// Whoever aborts waits for C or A: one that had only said D never answered.
+#[test]
+fn an_abort_is_answered_by_the_close() {
+    for close in all().into_iter().filter(|close| close.state() != CloseState::Closed) {
+        let mut after = close;
+        after.step(CloseEvent::HeardAbort);
+        after.step(CloseEvent::Close);
+        assert!(after.is_closed_here(), "{close:?}");
+    }
+}

@@ -1,54 +1,23 @@
 //! Every reason to decline, once: a message is changed on its way so that its
-//! receiver must say no, and both sides go on with TCP.
+//! receiver must say no, and both sides go on with TCP. More of them, by peers
+//! that no stack of ours would be, are in `by_hand`.
+//!
+//! Of the codes in `clc::Diagnosis`, these are never said: those of SMC-D, IPsec,
+//! VLANs and the subnets of version 1, which are not there; `NO_V2_EXTENSION`,
+//! without which a Proposal is no message; `NO_SERVER_LINK`, for which
+//! `OUT_OF_SYNC` stands; `VERSION_MISMATCH`, for which `MODE_MISMATCH` does;
+//! `TIMEOUT_ADD_LINK`, after which a connection goes on with one link;
+//! `SOCKET_OPTION`, `INTERNAL`.
 
 use smolsmc::{Config, Diagnosis, Fallback, Transport};
-use smolsmc_roce::packet::RocePacket;
 use smolsmc_tests::sim::Meddler;
-use smoltcp::wire::{EthernetFrame, Ipv4Packet, TcpPacket};
+use smolsmc_verbs::{DeviceId, PortNumber, RdmaPort};
+use smolsmc_wire::Duration;
 
+use super::meddling::{ACCEPT, CONFIRM, PROPOSAL, clc, llc};
 use super::pair::{CLIENT, Pair, SERVER};
 
-/// Octets before the TCP header.
-const TCP_AT: usize = 34;
-
-/// CLC message types.
-const PROPOSAL: u8 = 1;
-const ACCEPT: u8 = 2;
-const CONFIRM: u8 = 3;
-
-/// Changes the CLC messages of one type, and mends the checksum.
-fn clc(kind: u8, change: impl Fn(&mut [u8]) + 'static) -> Meddler {
-    Box::new(move |_, frame| {
-        if frame.get(12..14) != Some(&[8, 0]) || frame[23] != 6 {
-            return;
-        }
-        let payload_at = TCP_AT + usize::from(frame[TCP_AT + 12] >> 4) * 4;
-        let is_clc = |payload: &[u8]| payload.starts_with(&[0xe2, 0xd4, 0xc3, 0xd9]) && payload[4] == kind;
-        if !frame.get(payload_at..).is_some_and(is_clc) {
-            return;
-        }
-        change(&mut frame[payload_at..]);
-        let ethernet = EthernetFrame::new_unchecked(&frame[..]);
-        let ip = Ipv4Packet::new_unchecked(ethernet.payload());
-        let (from, to, end) = (ip.src_addr(), ip.dst_addr(), 14 + usize::from(ip.total_len()));
-        TcpPacket::new_unchecked(&mut frame[TCP_AT..end]).fill_checksum(&from.into(), &to.into());
-    })
-}
-
-/// Changes SENDs whose first octet is `kind`, and seals them again.
-fn llc(kind: u8, response: bool, change: impl Fn(&mut [u8]) + 'static) -> Meddler {
-    Box::new(move |_, frame| {
-        let Ok(Some(packet)) = RocePacket::parse(frame) else { return };
-        if packet.payload.first() != Some(&kind) || (packet.payload[3] & 0x80 != 0) != response {
-            return;
-        }
-        let (headers, mut payload) = (packet.headers(), packet.payload.to_vec());
-        change(&mut payload);
-        let mut sealed = vec![0; frame.len()];
-        headers.emit_with(&payload, &mut sealed).unwrap();
-        frame.copy_from_slice(&sealed);
-    })
-}
+const RDMA_PORT: RdmaPort = RdmaPort { device: DeviceId(0), port: PortNumber(1) };
 
 /// Connects with `meddler` on the wire: whoever says no does so with `why`, and
 /// octets go over TCP.
@@ -164,12 +133,56 @@ fn an_rmb_the_peer_will_not_have() {
 }
 
 #[test]
+fn an_rmb_the_peer_never_answers_for() {
+    let mut pair = Pair::new(72);
+    pair.connect();
+    pair.lan.meddler = Some(llc(0x26, true, |m| m[0] = 0x2f));
+    let sockets = pair.connect();
+    expect(&mut pair, sockets, SERVER, Diagnosis::REGISTER_MR);
+}
+
+/// A pair whose server has said Accept, and has a group.
+fn accepting(seed: u64) -> (Pair, smolsmc::SocketHandle) {
+    let mut pair = Pair::new(seed);
+    let client = pair.begin(smolsmc::SocketOptions::default());
+    pair.lan.until(Duration::from_secs(1), "the group", |lan| !lan.stack(SERVER).groups().is_empty());
+    (pair, client)
+}
+
+fn accepted(pair: &mut Pair) -> smolsmc::SocketHandle {
+    let (mut server, listener) = (None, pair.listener);
+    pair.lan.until(Duration::from_secs(1), "the server's end", |lan| {
+        server = lan.stack(SERVER).accept(listener);
+        server.is_some()
+    });
+    // Until the client has heard it.
+    pair.lan.run_for(Duration::from_millis(100));
+    server.unwrap()
+}
+
+#[test]
+fn a_queue_pair_that_cannot_be_made_ready() {
+    let (mut pair, client) = accepting(74);
+    // The path that was promised with the Accept does not fit any more.
+    pair.lan.stack(SERVER).provider_mut().set_ethernet_mtu(RDMA_PORT, 600).unwrap();
+    let server = accepted(&mut pair);
+    expect(&mut pair, (client, server), SERVER, Diagnosis::READY_LINK);
+}
+
+#[test]
+fn a_link_that_fails_before_the_confirm() {
+    let (mut pair, client) = accepting(75);
+    let qp = pair.lan.stack(SERVER).groups()[0].links[0].qp;
+    pair.lan.stack(SERVER).provider_mut().fail_qp(qp).unwrap();
+    let server = accepted(&mut pair);
+    expect(&mut pair, (client, server), SERVER, Diagnosis::NO_ACTIVE_LINK);
+}
+
+#[test]
 fn a_server_whose_rdma_port_is_down() {
     let mut pair = Pair::new(73);
-    let port =
-        smolsmc_verbs::RdmaPort { device: smolsmc_verbs::DeviceId(0), port: smolsmc_verbs::PortNumber(1) };
     let down = smolsmc_verbs::PortState::Down;
-    pair.lan.stack(SERVER).provider_mut().set_port_state(port, down).unwrap();
+    pair.lan.stack(SERVER).provider_mut().set_port_state(RDMA_PORT, down).unwrap();
     let sockets = pair.connect();
     expect(&mut pair, sockets, SERVER, Diagnosis::NO_SMCR_DEVICE);
 }

@@ -6,6 +6,7 @@ use smolsmc::{ConfigError, ConnectionError, Eid, RecvError, SocketOptions, SoftN
 use smolsmc_tests::sim::{Faults, Random, address_of, host_config, second_port};
 use smolsmc_wire::{Duration, Instant};
 
+use super::meddling::{CONFIRM, clc};
 use super::pair::{CLIENT, PORT, Pair, SERVER, recv_some, send_some};
 
 fn plain() -> SocketOptions {
@@ -127,19 +128,32 @@ fn a_link_that_fails_before_the_confirm_leaves_clean_streams() {
     assert!(matches!(pair.transport(SERVER, server), Transport::Tcp(_)));
 }
 
-/// Both sides decline at about the same time.
+/// Both sides decline at about the same time: each has said no before it hears
+/// the other's.
 #[test]
 fn declines_that_cross_leave_clean_streams() {
-    for millis in [1, 20, 100, 400] {
-        let mut pair = Pair::new(67);
-        for host in [CLIENT, SERVER] {
-            pair.lan.block_roce(host, true);
+    let mut crossed = 0;
+    for millis in [20, 100, 400] {
+        for later in 0..8 {
             let delay = Duration::from_millis(millis);
-            pair.lan.set_faults(host, Faults { delay, ..Faults::default() });
+            // The server's queue pair gives up after eight tries, a little more than
+            // a second; with Linux's times the client would wait for four.
+            let mut pair = Pair::of(67, |_, config| {
+                let patience = Duration::from_millis(1050 + millis * later / 2);
+                config.timers.link.confirm_link_request = patience;
+            });
+            for host in [CLIENT, SERVER] {
+                pair.lan.block_roce(host, true);
+                pair.lan.set_faults(host, Faults { delay, ..Faults::default() });
+            }
+            let client = pair.begin(SocketOptions::default());
+            let server = both_ways(&mut pair, client);
+            let said = |transport| matches!(transport, Transport::Tcp(fallback) if fallback.peer.is_none());
+            let both = said(pair.transport(CLIENT, client)) && said(pair.transport(SERVER, server));
+            crossed += usize::from(both);
         }
-        let client = pair.begin(SocketOptions::default());
-        both_ways(&mut pair, client);
     }
+    assert!(crossed > 2, "{crossed}");
 }
 
 /// Accepts, and moves octets both ways at once.
@@ -215,6 +229,24 @@ fn a_close_while_add_link_is_waited_for_is_heard_as_one() {
     });
 }
 
+/// Its queue pairs go two seconds after they failed, a handshake that waits for
+/// a Confirm in vain four seconds later.
+#[test]
+fn a_group_whose_links_are_gone_ends_with_its_last_handshake() {
+    let mut pair = Pair::new(75);
+    pair.begin(SocketOptions::default());
+    pair.lan.until(Duration::from_secs(1), "the group", |lan| !lan.stack(SERVER).groups().is_empty());
+    pair.lan.set_faults(CLIENT, Faults { loss: 1.0, ..Faults::default() });
+    let qp = pair.lan.stack(SERVER).groups()[0].links[0].qp;
+    pair.lan.stack(SERVER).provider_mut().fail_qp(qp).unwrap();
+    pair.lan.run_for(Duration::from_secs(5));
+    let held = pair.lan.stack(SERVER).held();
+    assert_eq!((held.groups, held.queue_pairs, held.tokens), (1, 0, 1));
+    pair.lan.run_for(Duration::from_secs(5));
+    let held = pair.lan.stack(SERVER).held();
+    assert_eq!((held.groups, held.queue_pairs, held.tokens), (0, 0, 0));
+}
+
 #[test]
 fn a_group_whose_client_is_declined_late_is_given_back() {
     let mut pair = Pair::new(70);
@@ -228,6 +260,31 @@ fn a_group_whose_client_is_declined_late_is_given_back() {
     assert_eq!(pair.lan.stack(CLIENT).groups(), []);
     let objects = pair.lan.stack(CLIENT).provider_mut().objects();
     assert_eq!((objects.pds, objects.qps, objects.memories, objects.mrs), (0, 0, 0, 0));
+}
+
+/// The server declines what to the client is SMC-R already: that connection goes
+/// on over TCP, and the group, with the others in it, as it is.
+#[test]
+fn a_late_decline_of_a_later_contact_ends_no_group() {
+    let mut pair = Pair::new(74);
+    let (client, server) = pair.connect();
+    // A Confirm whose RMB cannot be.
+    pair.lan.meddler = Some(clc(CONFIRM, |message| message[52..60].fill(0xff)));
+    let declined = pair.begin(SocketOptions::default());
+    let other_end = both_ways(&mut pair, declined);
+    for (host, socket) in [(CLIENT, declined), (SERVER, other_end)] {
+        assert!(matches!(pair.transport(host, socket), Transport::Tcp(_)), "{host}");
+    }
+    assert_eq!(pair.lan.stack(CLIENT).stats().late_fallbacks, 1);
+    pair.lan.meddler = None;
+    pair.lan.run_for(Duration::from_secs(5));
+    pair.transfer((CLIENT, client), (SERVER, server), 20_000);
+    pair.transfer((SERVER, server), (CLIENT, client), 20_000);
+    let (third, _) = pair.connect();
+    assert!(matches!(pair.transport(CLIENT, third), Transport::SmcR { first_contact: false, .. }));
+    for host in [CLIENT, SERVER] {
+        assert_eq!(pair.lan.stack(host).groups().len(), 1);
+    }
 }
 
 #[test]

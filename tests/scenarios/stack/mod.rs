@@ -2,6 +2,7 @@
 
 mod as_linux;
 mod basics;
+mod by_hand;
 mod chaos;
 mod closing;
 mod corking;
@@ -11,6 +12,8 @@ mod embedded;
 mod events;
 mod failing;
 mod groups;
+mod hostile;
+mod meddling;
 mod mended;
 mod options;
 mod pair;

@@ -59,19 +59,8 @@ impl Way {
 }
 
 fn faults(random: &mut Random) -> Faults {
-    let some = |random: &mut Random, most: f64| {
-        if random.chance(0.5) { random.below(100) as f64 / 100.0 * most } else { 0.0 }
-    };
-    Faults {
-        loss: some(random, 0.05),
-        duplicate: some(random, 0.05),
-        reorder: some(random, 0.1),
-        reorder_by: Duration::from_micros(random.between(1, 3000)),
-        delay: Duration::from_micros(random.between(0, 2000)),
-        jitter: Duration::from_micros(random.between(0, 200)),
-        corrupt: some(random, 0.02),
-        ..Faults::default()
-    }
+    let (loss, corrupt) = (Faults::share(random, 0.05), Faults::share(random, 0.02));
+    Faults { loss, corrupt, ..Faults::unruly(random) }
 }
 
 /// Runs one seed; returns the hash of all that went over the wire.

@@ -16,6 +16,7 @@ mod option;
 mod roce;
 mod spoil;
 mod stack;
+mod under_way;
 mod world;
 
 pub use cdc::cdc;

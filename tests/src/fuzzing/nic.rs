@@ -12,6 +12,7 @@ use smolsmc_verbs::*;
 use smolsmc_wire::{Duration, Gid, Instant, Mac, Msn, MtuCode, Psn, Qpn, Rkey};
 
 use super::octets::Octets;
+use super::under_way::UnderWay;
 
 const PORT: RdmaPort = RdmaPort { device: DeviceId(0), port: PortNumber(1) };
 const QPS: usize = 2;
@@ -43,8 +44,7 @@ struct Side {
 
 struct World {
     sides: [Side; 2],
-    /// Frames on their way: to which side, octets.
-    frames: Vec<(usize, Vec<u8>)>,
+    frames: UnderWay,
     now: Instant,
     next_wr: u64,
 }
@@ -57,12 +57,7 @@ struct World {
 pub fn nic(data: &[u8]) {
     let mut octets = Octets(data);
     let mut world = World::new(octets.u8());
-    for _ in 0..OPERATIONS_MAX {
-        if octets.is_empty() {
-            break;
-        }
-        world.operation(&mut octets);
-    }
+    octets.each(OPERATIONS_MAX, |octets| world.operation(octets));
     world.end();
 }
 
@@ -176,7 +171,7 @@ impl World {
                 side.connect(q, (address, mac, qpn), retries);
             }
         }
-        Self { sides, frames: Vec::new(), now: Instant::from_micros(1), next_wr: 1 }
+        Self { sides, frames: UnderWay::new(FRAMES_MAX), now: Instant::from_micros(1), next_wr: 1 }
     }
 
     fn operation(&mut self, octets: &mut Octets<'_>) {
@@ -188,7 +183,7 @@ impl World {
             4 | 5 => self.emit(side),
             6 | 7 => self.deliver(octets, true),
             8 => self.deliver(octets, false),
-            9 => self.lose(octets),
+            9 => drop(self.frames.arrive(octets, true)),
             10 => self.spoil(octets),
             11 => self.make_up(side, q, octets),
             12 => self.pass_time(octets),
@@ -254,24 +249,12 @@ impl World {
         if written > 0 {
             let packet = RocePacket::parse(&frame).expect("sound").expect("RoCE");
             packet.verify_icrc().expect("its ICRC is right");
-            self.keep(1 - side, frame);
+            self.frames.send(1 - side, frame);
         }
-    }
-
-    fn keep(&mut self, to: usize, frame: Vec<u8>) {
-        if self.frames.len() == FRAMES_MAX {
-            self.frames.remove(0);
-        }
-        self.frames.push((to, frame));
-    }
-
-    fn pick(&self, octets: &mut Octets<'_>) -> Option<usize> {
-        usize::from(octets.u8()).checked_rem(self.frames.len())
     }
 
     fn deliver(&mut self, octets: &mut Octets<'_>, once: bool) {
-        let Some(index) = self.pick(octets) else { return };
-        let (to, frame) = if once { self.frames.remove(index) } else { self.frames[index].clone() };
+        let Some((to, frame)) = self.frames.arrive(octets, once) else { return };
         self.take(to, &frame);
     }
 
@@ -281,17 +264,10 @@ impl World {
         nic.take(self.now, PORT, frame);
     }
 
-    fn lose(&mut self, octets: &mut Octets<'_>) {
-        if let Some(index) = self.pick(octets) {
-            self.frames.remove(index);
-        }
-    }
-
     /// Changes an octet of a frame or cuts it, and may mend the ICRC.
     fn spoil(&mut self, octets: &mut Octets<'_>) {
-        let Some(index) = self.pick(octets) else { return };
+        let Some(frame) = self.frames.pick(octets) else { return };
         let (at, value) = (usize::from(octets.u8()), octets.u8());
-        let frame = &mut self.frames[index].1;
         if at == 0xff {
             frame.truncate(usize::from(value));
             return;
@@ -395,7 +371,7 @@ impl World {
         for _ in 0..8 {
             self.emit(0);
             self.emit(1);
-            for (to, frame) in std::mem::take(&mut self.frames) {
+            for (to, frame) in self.frames.all() {
                 self.take(to, &frame);
             }
         }

@@ -9,6 +9,16 @@ impl<'a> Octets<'a> {
         self.0.is_empty()
     }
 
+    /// Does something with them until none are left, `most` times at most.
+    pub(super) fn each(&mut self, most: usize, mut operation: impl FnMut(&mut Self)) {
+        for _ in 0..most {
+            if self.is_empty() {
+                break;
+            }
+            operation(self);
+        }
+    }
+
     pub(super) fn take(&mut self, len: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;

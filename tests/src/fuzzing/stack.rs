@@ -12,6 +12,7 @@ use smolsmc_wire::{Duration, Instant};
 
 use super::octets::Octets;
 use super::spoil::spoil;
+use super::under_way::UnderWay;
 use crate::sim::{Queues, Random, address_of, host_config, small_stack};
 
 const OPERATIONS_MAX: usize = 128;
@@ -33,8 +34,7 @@ struct Side {
 
 struct World {
     sides: [Side; 2],
-    /// Frames on their way: to which side, octets.
-    frames: Vec<(usize, Vec<u8>)>,
+    frames: UnderWay,
     now: Instant,
 }
 
@@ -46,13 +46,10 @@ struct World {
 pub fn stack(data: &[u8]) {
     let mut octets = Octets(data);
     let mut world = World::new(octets.u8());
-    for _ in 0..OPERATIONS_MAX {
-        if octets.is_empty() {
-            break;
-        }
-        world.operation(&mut octets);
+    octets.each(OPERATIONS_MAX, |octets| {
+        world.operation(octets);
         world.limits_hold();
-    }
+    });
     world.end();
 }
 
@@ -162,7 +159,7 @@ impl World {
     fn new(how: u8) -> Self {
         let now = Instant::from_millis(1);
         let sides = [0, 1].map(|side| Side::new(side, how >> (4 * side), now));
-        Self { sides, frames: Vec::new(), now }
+        Self { sides, frames: UnderWay::new(FRAMES_MAX), now }
     }
 
     fn operation(&mut self, octets: &mut Octets<'_>) {
@@ -175,7 +172,7 @@ impl World {
             6 | 7 => self.turn(),
             8 => self.deliver(octets, true),
             9 => self.deliver(octets, false),
-            10 => self.lose(octets),
+            10 => drop(self.frames.arrive(octets, true)),
             11 | 12 => self.spoil(octets),
             13 => self.pass(Duration::from_millis(u64::from(octets.u8()))),
             14 => self.pass(Duration::from_secs(u64::from(octets.u8() & 0x3f))),
@@ -188,15 +185,13 @@ impl World {
         for side in [0, 1] {
             self.sides[side].poll(self.now);
             for frame in self.sides[side].device[0].outbox.drain(..) {
-                self.frames.push((1 - side, frame));
+                self.frames.send(1 - side, frame);
             }
         }
-        let over = self.frames.len().saturating_sub(FRAMES_MAX);
-        self.frames.drain(..over);
     }
 
     fn deliver_all(&mut self) {
-        for (to, frame) in self.frames.drain(..) {
+        for (to, frame) in self.frames.all() {
             self.sides[to].device[0].inbox.push_back(frame);
         }
     }
@@ -213,25 +208,14 @@ impl World {
         }
     }
 
-    fn pick(&self, octets: &mut Octets<'_>) -> Option<usize> {
-        usize::from(octets.u8()).checked_rem(self.frames.len())
-    }
-
     fn deliver(&mut self, octets: &mut Octets<'_>, once: bool) {
-        let Some(index) = self.pick(octets) else { return };
-        let (to, frame) = if once { self.frames.remove(index) } else { self.frames[index].clone() };
+        let Some((to, frame)) = self.frames.arrive(octets, once) else { return };
         self.sides[to].device[0].inbox.push_back(frame);
     }
 
-    fn lose(&mut self, octets: &mut Octets<'_>) {
-        if let Some(index) = self.pick(octets) {
-            self.frames.remove(index);
-        }
-    }
-
     fn spoil(&mut self, octets: &mut Octets<'_>) {
-        if let Some(index) = self.pick(octets) {
-            spoil(&mut self.frames[index].1, octets);
+        if let Some(frame) = self.frames.pick(octets) {
+            spoil(frame, octets);
         }
     }
 
@@ -269,7 +253,7 @@ impl World {
     }
 
     fn end(&mut self) {
-        self.frames.clear();
+        self.frames.all();
         self.sides.iter_mut().for_each(Side::heal);
         self.until("connections", |sides| {
             // What is still being accepted is closed as it comes.

@@ -1,5 +1,7 @@
 use smolsmc_wire::{Duration, Instant};
 
+use super::Random;
+
 /// What happens to frames in one direction of a cable. Probabilities are 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
@@ -28,6 +30,29 @@ pub struct Faults {
     pub rate: Option<Rate>,
     /// From here to there every frame is lost.
     pub blackhole: Option<(Instant, Instant)>,
+}
+
+impl Faults {
+    /// Frames that come late, twice, out of order or changed where it does not
+    /// matter; none is lost.
+    #[must_use]
+    pub fn unruly(random: &mut Random) -> Self {
+        Self {
+            duplicate: Self::share(random, 0.05),
+            reorder: Self::share(random, 0.1),
+            reorder_by: Duration::from_micros(random.between(1, 3000)),
+            delay: Duration::from_micros(random.between(0, 2000)),
+            jitter: Duration::from_micros(random.between(0, 300)),
+            masked: Self::share(random, 0.1),
+            ..Self::default()
+        }
+    }
+
+    /// None, as often as not, or up to `most`.
+    #[must_use]
+    pub fn share(random: &mut Random, most: f64) -> f64 {
+        if random.chance(0.5) { random.below(100) as f64 / 100.0 * most } else { 0.0 }
+    }
 }
 
 /// Loss in bursts after Gilbert and Elliott: in the bad state frames are lost.

@@ -261,12 +261,18 @@ impl Lan {
         }
     }
 
-    /// Steps for so long.
+    /// Steps for so long, and no longer.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            self.step();
+            self.step_within(end.since(self.now));
         }
+    }
+
+    /// A frame from somebody on the wire who is no host, for the first port of
+    /// one.
+    pub fn inject(&mut self, to: usize, frame: Vec<u8>) {
+        self.hosts[to].devices[0].inbox.push_back(frame);
     }
 
     fn turn(&mut self, index: usize) {

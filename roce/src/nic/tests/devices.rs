@@ -61,6 +61,31 @@ fn answers_on_a_port_that_is_down_are_lost_too() {
 }
 
 #[test]
+fn an_idle_queue_pair_waits_for_nothing_on_a_port_that_is_down() {
+    let mut pair = Pair::usual();
+    let port = pair.sides[0].port;
+    pair.sides[0].nic.set_port_state(port, PortState::Down).unwrap();
+    assert_eq!(pair.collect(0).len(), 0);
+    assert_eq!(pair.sides[0].nic.poll_at(), None);
+}
+
+/// An ACK that was lost with its port is not given again unasked.
+#[test]
+fn answers_lost_with_a_port_are_not_owed_any_more() {
+    let mut pair = Pair::usual();
+    let write = pair.request(Opcode::WRITE_ONLY, 0, reth(&pair, 0, 4), &[7; 4]);
+    pair.deliver(1, &write);
+    let port = pair.sides[1].port;
+    pair.sides[1].nic.set_port_state(port, PortState::Down).unwrap();
+    assert_eq!(pair.collect(1).len(), 0);
+    pair.sides[1].nic.set_port_state(port, PortState::Active).unwrap();
+    let psn = Psn::new(pair.setup.psn[0]).add(1);
+    let mut first = pair.headers(0, Opcode::WRITE_FIRST, psn, reth(&pair, 0, 512));
+    first.bth.ack_request = false;
+    assert_eq!(answer_to(&mut pair, &sealed(&first, &[7; 256])), []);
+}
+
+#[test]
 fn a_port_that_comes_back_goes_on() {
     let mut pair = Pair::usual();
     let (from, op) = (pair.sides[0].from(0, 256 * 20), pair.write_op(0));

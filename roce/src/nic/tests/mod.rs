@@ -6,6 +6,7 @@ extern crate std;
 mod answers;
 mod conformance;
 mod devices;
+mod engine;
 mod keys;
 mod ladder;
 mod life;

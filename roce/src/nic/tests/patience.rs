@@ -308,3 +308,28 @@ fn after_an_rnr_wait_the_same_nak_is_obeyed_again() {
     pair.deliver(0, &nak);
     assert_eq!(pair.collect(0).len(), 0, "once is enough");
 }
+
+#[test]
+fn progress_restores_patience_with_a_peer_that_is_not_ready() {
+    let mut pair = Pair::new(Setup { rnr_retry: 1, ..SETUP });
+    let (from, into) = (pair.sides[0].from(0, 4), pair.sides[1].to(0, 4));
+    for wr_id in 0..3 {
+        pair.sides[0].post(wr_id, SendOperation::Send, &[from]);
+        pair.settle();
+        pair.sides[1].receive(wr_id, &[into]);
+        pair.pass(Duration::from_micros(60));
+        pair.settle();
+        assert_eq!(pair.sides[0].sent(), [(wr_id, WcStatus::Success)]);
+    }
+}
+
+#[test]
+fn nothing_outstanding_is_waited_for() {
+    let mut pair = Pair::usual();
+    let (from, op) = (pair.sides[0].from(0, 4), pair.write_op(0));
+    pair.sides[0].post(1, op, &[from]);
+    pair.settle();
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.sides[0].nic.counters().timeouts, 0);
+    assert_eq!(pair.sides[0].nic.poll_at(), None);
+}

@@ -114,3 +114,21 @@ fn a_queue_pair_in_err_answers_no_read() {
     }
     assert_eq!(pair.collect(1).len(), 0);
 }
+
+#[test]
+fn a_read_request_asks_for_an_answer_and_solicits_nothing() {
+    let mut pair = Pair::usual();
+    let (to, op) = (pair.sides[0].to(0, 600), pair.read_op(0));
+    let request = SendRequest {
+        wr_id: 1,
+        operation: op,
+        payload: Payload::Registered(&[to]),
+        signalled: true,
+        solicited: true,
+    };
+    let qp = pair.sides[0].qp;
+    pair.sides[0].nic.post_send(qp, &[request]).unwrap();
+    let frame = pair.collect(0).remove(0);
+    let bth = RocePacket::parse(&frame).unwrap().unwrap().bth;
+    assert!(bth.ack_request && !bth.solicited);
+}

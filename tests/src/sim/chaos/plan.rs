@@ -1,4 +1,4 @@
-use smolsmc_wire::{Duration, RmbeSize};
+use smolsmc_wire::RmbeSize;
 
 use crate::sim::{Burst, Faults, Random, Rate};
 
@@ -89,24 +89,13 @@ impl HostPlan {
 
 /// Faults of a wire that TCP and RC queue pairs can live with.
 pub(super) fn bearable(random: &mut Random, weather: Weather) -> Faults {
-    let some = |random: &mut Random, most: f64| {
-        if random.chance(0.5) { random.below(100) as f64 / 100.0 * most } else { 0.0 }
-    };
-    let mut faults = Faults {
-        duplicate: some(random, 0.05),
-        reorder: some(random, 0.1),
-        reorder_by: Duration::from_micros(random.between(1, 3000)),
-        delay: Duration::from_micros(random.between(0, 2000)),
-        jitter: Duration::from_micros(random.between(0, 300)),
-        masked: some(random, 0.1),
-        ..Faults::default()
-    };
+    let mut faults = Faults::unruly(random);
     if random.chance(0.2) {
         faults.rate = Some(Rate { octets_per_second: 12_500_000, queue_octets: 1 << 20 });
     }
     if matches!(weather, Weather::Lossy | Weather::Storm) {
-        faults.loss = some(random, 0.02);
-        faults.corrupt = some(random, 0.02);
+        faults.loss = Faults::share(random, 0.02);
+        faults.corrupt = Faults::share(random, 0.02);
         if random.chance(0.2) {
             // It counts frames, not time: whoever is alone on the wire must not
             // lose all eight tries of a packet.
