@@ -370,8 +370,8 @@ fn spoofed_frames_change_no_octet() {
         (headers.bth.psn, headers.bth.dest_qpn) = (next, Qpn::new(headers.bth.dest_qpn.value() ^ 1));
     });
     let before = dropped(&mut three);
-    three.lan.inject(SERVER, other_host);
-    three.lan.inject(SERVER, other_qp);
+    three.lan.inject(SERVER, 0, other_host);
+    three.lan.inject(SERVER, 0, other_qp);
     three.lan.run_for(Duration::from_millis(10));
     let after = dropped(&mut three);
     assert_eq!(after.wrong_address, before.wrong_address + 1);
@@ -381,17 +381,17 @@ fn spoofed_frames_change_no_octet() {
     // Ahead of what was sent: a gap, which the NAK tells the real peer, who has
     // nothing to send again. Behind it: old, and acknowledged again.
     for distance in [2, 1000, (1 << 23) - 1] {
-        three.lan.inject(SERVER, forge(&|headers| headers.bth.psn = seen.bth.psn.add(distance)));
+        three.lan.inject(SERVER, 0, forge(&|headers| headers.bth.psn = seen.bth.psn.add(distance)));
     }
     for distance in [0, 1, 1000, (1 << 23) - 1] {
-        three.lan.inject(SERVER, forge(&|headers| headers.bth.psn = seen.bth.psn.sub(distance)));
+        three.lan.inject(SERVER, 0, forge(&|headers| headers.bth.psn = seen.bth.psn.sub(distance)));
     }
     // The MAC is no part of a queue pair's address: an old frame is old.
-    three.lan.inject(SERVER, forge(&|headers| headers.src = Mac([2, 0, 0, 0, 0, 99])));
+    three.lan.inject(SERVER, 0, forge(&|headers| headers.src = Mac([2, 0, 0, 0, 0, 99])));
     three.lan.run_for(Duration::from_millis(10));
     assert_eq!(dropped(&mut three).ahead, before.ahead + 3);
     for frame in frames {
-        three.lan.inject(SERVER, frame);
+        three.lan.inject(SERVER, 0, frame);
     }
     three.lan.run_for(Duration::from_millis(10));
     assert_eq!((three.error(honest.0), three.error(honest.1)), (None, None));

@@ -269,12 +269,6 @@ impl Lan {
         }
     }
 
-    /// A frame from somebody on the wire who is no host, for the first port of
-    /// one.
-    pub fn inject(&mut self, to: usize, frame: Vec<u8>) {
-        self.hosts[to].devices[0].inbox.push_back(frame);
-    }
-
     fn turn(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         if let Some((every, next)) = host.pace {
