@@ -23,6 +23,7 @@ pub(crate) fn contacts(concurrent: usize, plain: bool, time: Duration) -> Contac
     let mut hosts = Hosts::new(RmbeSize::KIB_16);
     // It holds the link group, so that all others are later contacts.
     let _keeper = hosts.connect(false);
+    while hosts.client.next_event().or(hosts.server.next_event()).is_some() {}
     let mut options = SocketOptions::default();
     options.plain_tcp = plain;
     let base = hosts.now;
