@@ -42,6 +42,18 @@ pub(crate) fn host_and_port(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// A host's address.
+pub(crate) fn host(text: &str) -> Result<IpAddr, String> {
+    let wanted = "an address is wanted, such as 10.9.0.1 (names are not looked up)";
+    text.trim_start_matches('[').trim_end_matches(']').parse().map_err(|_| wanted.to_owned())
+}
+
+/// A port that can be connected to or listened on.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let wanted = "a port is wanted, 1 to 65535";
+    text.parse().ok().filter(|port| *port != 0).ok_or_else(|| wanted.to_owned())
+}
+
 /// An enterprise id.
 pub(crate) fn eid(text: &str) -> Result<Eid, String> {
     Eid::from_ascii(text).map_err(|error| error.to_string())

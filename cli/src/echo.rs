@@ -1,13 +1,14 @@
 //! `smolsmc echo`: sends back what comes.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::json;
-use smolsmc::{ListenOptions, RecvError, SendError, SocketHandle, SoftNic, Stack};
+use smolsmc::{ListenOptions, ListenerHandle, RecvError, SendError, SocketHandle, SoftNic, Stack};
 use smolsmc_ethernet::DownReason;
 
-use crate::node::{LONGEST_SLEEP, Node, NodeArguments, sentence};
+use crate::node::{Node, NodeArguments, Served, Service, sentence};
+use crate::reach::listen;
 
 /// Be a host that sends back what it receives, over SMC-R or TCP
 ///
@@ -40,31 +41,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut node = arguments.node.start()?;
     let mut options = ListenOptions::USUAL;
     options.socket = arguments.node.socket_options();
-    let any: [IpAddr; 2] = [[0, 0, 0, 0].into(), Ipv6Addr::UNSPECIFIED.into()];
-    let listeners: Result<Vec<_>, _> =
-        any.iter().map(|any| node.stack.listen(SocketAddr::new(*any, arguments.port), options)).collect();
-    let listeners = listeners.map_err(|error| format!("port {}: {error}", arguments.port))?;
-    let mut service = Service { echoes: Vec::new(), served: 0, json: arguments.node.json };
-    while !node.is_stopped() {
-        let outcome = node.poll();
-        for listener in &listeners {
-            while let Some(socket) = node.stack.accept(*listener) {
-                service.welcome(&mut node.stack, socket);
-            }
-        }
-        let moved = service.serve(&mut node.stack);
-        if node.port().has_ended() {
-            return service.port_ended(&node);
-        }
-        if !moved && !outcome.progressed && !outcome.more {
-            node.rest(LONGEST_SLEEP)?;
-        }
+    let listeners = listen(&mut node, None, arguments.port, options)?;
+    let mut service = Echoes { listeners, echoes: Vec::new(), served: 0, json: arguments.node.json };
+    node.run(&mut service)?;
+    if node.has_ended() {
+        return service.ports_ended(&node);
     }
     service.close_all(&mut node.stack);
     node.leave()
 }
 
-struct Service {
+struct Echoes {
+    listeners: Vec<ListenerHandle>,
     echoes: Vec<Echo>,
     served: u64,
     json: bool,
@@ -81,7 +69,19 @@ struct Echo {
     ended: bool,
 }
 
-impl Service {
+impl Service for Echoes {
+    fn serve(&mut self, node: &mut Node) -> Result<Served, String> {
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get(index).copied() else { break };
+            while let Some(socket) = node.stack.accept(listener) {
+                self.welcome(&mut node.stack, socket);
+            }
+        }
+        Ok(Served::busy_if(self.echo(&mut node.stack)))
+    }
+}
+
+impl Echoes {
     fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle) {
         let Ok(socket) = stack.socket(handle) else { return };
         let remote = socket.remote_addr();
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// Sends back what can be; whether anything was moved.
-    fn serve(&mut self, stack: &mut Stack<SoftNic>) -> bool {
+    fn echo(&mut self, stack: &mut Stack<SoftNic>) -> bool {
         let mut moved = false;
         let json = self.json;
         self.echoes.retain_mut(|echo| {
@@ -140,9 +140,9 @@ impl Service {
 
     /// A peer that has closed the socket, with all of its connections over, is
     /// the end of the service and no failure.
-    fn port_ended(&self, node: &Node) -> Result<(), String> {
-        let Some(sentence) = node.port_ended() else { return Ok(()) };
-        let is_closed = matches!(node.port().down_reason(), Some(DownReason::PeerClosed));
+    fn ports_ended(&self, node: &Node) -> Result<(), String> {
+        let Some(sentence) = node.ports_ended() else { return Ok(()) };
+        let is_closed = matches!(node.down_reason(), Some(DownReason::PeerClosed));
         if is_closed && self.served > 0 && self.echoes.is_empty() {
             eprintln!("{sentence}; connections served: {}", self.served);
             return Ok(());

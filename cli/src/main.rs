@@ -5,9 +5,12 @@ mod decode;
 mod demo;
 mod echo;
 mod ladder;
+mod nc;
 mod node;
 mod pattern;
 mod ping;
+mod reach;
+mod relay;
 mod rtt;
 
 use std::process::ExitCode;
@@ -25,6 +28,7 @@ Examples:
   smolsmc demo                             two hosts, SMC-R and fallback, with no set-up
   smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
+  tar c . | smolsmc nc 10.9.0.1 5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
   smolsmc help decode                      everything about one command"
@@ -39,6 +43,7 @@ enum Command {
     Demo(demo::Arguments),
     Echo(echo::Arguments),
     Ping(ping::Arguments),
+    Nc(nc::Arguments),
     Decode(decode::Arguments),
 }
 
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
+        Command::Nc(arguments) => nc::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
     };
     match result {

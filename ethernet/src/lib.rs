@@ -52,7 +52,7 @@ pub use interface::InterfacePort;
 pub use pcap::{Pcap, PcapRxToken, PcapTxToken};
 pub use port::{MtuError, OpenError, Port, RxToken, TxToken};
 pub use stream::StreamPort;
-pub use wait::wait;
+pub use wait::{wait, wait_also};
 pub use wire::{Loss, WIRE_FRAMES, Wire, WireRxToken, WireTxToken, pair};
 
 /// The MTU of a port that nobody gave another: octets of IP in a frame.
