@@ -1,6 +1,7 @@
 //! The `smolsmc` command: tools around the user-space SMC-R stack.
 
 mod address;
+mod check;
 mod decode;
 mod demo;
 mod echo;
@@ -12,6 +13,7 @@ mod ping;
 mod reach;
 mod relay;
 mod rtt;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,7 @@ Examples:
   smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   tar c . | smolsmc nc 10.9.0.1 5000 --link unix:/tmp/cable --ip 10.9.0.2/24
+  smolsmc check 10.9.0.1:5000 --link tap:tap0 --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
   smolsmc help decode                      everything about one command"
@@ -44,6 +47,7 @@ enum Command {
     Echo(echo::Arguments),
     Ping(ping::Arguments),
     Nc(nc::Arguments),
+    Check(check::Arguments),
     Decode(decode::Arguments),
 }
 
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Nc(arguments) => nc::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
     };
     match result {

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use smolsmc::{ConnectionError, Duration, PollOutcome, SoftNic, Stack, Wakeup};
-use smolsmc_ethernet::{DownReason, Pcap, Port, wait_also};
+use smolsmc_ethernet::{DownReason, PcapFile, Port, Watch, Watched, wait_also};
+use smoltcp::time::Instant as FrameTime;
 
 use arguments::Mode;
 pub(crate) use arguments::NodeArguments;
@@ -27,7 +28,27 @@ pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A port as the stack sees it.
-type Device = Pcap<Port, BufWriter<File>>;
+type Device = Watched<Port, Witnesses>;
+
+/// Who looks at every frame: the capture, if one is wanted, and whom a command has
+/// called in addition.
+pub(crate) struct Witnesses {
+    file: PcapFile<BufWriter<File>>,
+    also: Vec<Box<dyn Watch>>,
+}
+
+impl Watch for Witnesses {
+    fn received(&mut self, time: FrameTime, frame: &[u8]) {
+        self.file.received(time, frame);
+        self.also.iter_mut().for_each(|watch| watch.received(time, frame));
+    }
+
+    fn sending(&mut self, time: FrameTime, frame: &mut [u8]) {
+        // Whoever changes it goes first: the capture has what was sent.
+        self.also.iter_mut().for_each(|watch| watch.sending(time, frame));
+        self.file.sending(time, frame);
+    }
+}
 
 /// A host.
 pub(crate) struct Node {
@@ -48,7 +69,8 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    fn new(name: &str, device: Device, capture: Option<PathBuf>) -> Self {
+    fn new(name: &str, port: Port, file: PcapFile<BufWriter<File>>, capture: Option<PathBuf>) -> Self {
+        let device = Watched::over(port, Witnesses { file, also: Vec::new() });
         Self { name: name.to_owned(), device, capture }
     }
 
@@ -138,8 +160,15 @@ impl Node {
         self.clock
     }
 
+    /// Lets somebody look at every frame of each port: `make` is called for each.
+    pub(crate) fn watch(&mut self, mut make: impl FnMut() -> Box<dyn Watch>) {
+        for device in &mut self.devices {
+            device.watch_mut().also.push(make());
+        }
+    }
+
     fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.devices.iter().map(Pcap::device)
+        self.devices.iter().map(Watched::device)
     }
 
     /// Whether no port will ever carry a frame again.
@@ -258,8 +287,9 @@ impl Node {
     /// Hands the captures to the system; when that fails, says so once.
     fn flush(&mut self) {
         for (device, label) in self.devices.iter_mut().zip(&mut self.labels) {
-            device.flush();
-            if let (Some(error), Some(path)) = (device.error(), &label.capture) {
+            let file = &mut device.watch_mut().file;
+            file.flush();
+            if let (Some(error), Some(path)) = (file.error(), &label.capture) {
                 eprintln!("{}: {error}; no more frames are written to it", path.display());
                 label.capture = None;
             }

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use smolsmc::{Config, Eid, Mac, PortConfig, SocketOptions};
-use smolsmc_ethernet::{Pcap, Port};
+use smolsmc_ethernet::{PcapFile, Port};
 
 use super::{Cable, Clock, Node};
 use crate::address;
@@ -65,6 +65,10 @@ pub(crate) struct NodeArguments {
     #[arg(long)]
     strict: bool,
 
+    /// TCP and nothing else: SMC is neither offered nor answered
+    #[arg(long, conflicts_with = "strict")]
+    tcp: bool,
+
     /// How to wait: asking again and again, or asleep until something comes
     #[arg(long, value_enum, default_value_t = Mode::Interrupt)]
     mode: Mode,
@@ -86,6 +90,7 @@ impl NodeArguments {
     pub(crate) fn socket_options(&self) -> SocketOptions {
         let mut options = SocketOptions::default();
         options.strict = self.strict;
+        options.plain_tcp = self.tcp;
         options
     }
 
@@ -114,12 +119,12 @@ impl NodeArguments {
 
     fn cable(&self, name: &str, number: usize) -> Result<Cable, String> {
         let port = Port::open_with_mtu(name, self.mtu).map_err(|error| error.to_string())?;
-        let Some(path) = &self.pcap else { return Ok(Cable::new(name, Pcap::without(port), None)) };
+        let Some(path) = &self.pcap else { return Ok(Cable::new(name, port, PcapFile::none(), None)) };
         let path = numbered(path, number);
         let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let device = Pcap::new(port, BufWriter::new(file), u64::try_from(epoch).unwrap_or(0));
-        Ok(Cable::new(name, device, Some(path)))
+        let file = PcapFile::new(BufWriter::new(file), u64::try_from(epoch).unwrap_or(0));
+        Ok(Cable::new(name, port, file, Some(path)))
     }
 
     fn config(&self, cables: &[Cable]) -> Result<Config, String> {
