@@ -1,7 +1,7 @@
 //! `smolsmc nc`: standard input and output over a connection.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -155,6 +155,24 @@ struct Standard {
     output: JoinHandle<io::Result<()>>,
 }
 
+/// Octets passed on at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Copies to the end, and everything as soon as it is there. (`io::copy` splices,
+/// and a splice that waits for a socket holds the pipe so that nobody can read
+/// what is in it.)
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut octets = vec![0; CHUNK];
+    loop {
+        match from.read(&mut octets) {
+            Ok(0) => return Ok(()),
+            Ok(len) => to.write_all(octets.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a terminal or a pipe may block, and the stack must not")]
 fn standard() -> io::Result<Standard> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -164,22 +182,22 @@ fn standard() -> io::Result<Standard> {
     let input = Arc::new(Mutex::new(None));
     let failed = Arc::clone(&input);
     thread::spawn(move || {
-        match io::copy(&mut stdin, &mut into) {
+        match pass_on(&mut stdin, &mut into) {
             // Whoever takes it has gone, and knows better why.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-            Ok(_) => {}
+            Ok(()) => {}
         }
         drop(into.shutdown(Shutdown::Write));
     });
     let output = thread::spawn(move || {
-        let copied = io::copy(&mut out_of, &mut stdout);
+        let copied = pass_on(&mut out_of, &mut stdout);
         drop(out_of.shutdown(Shutdown::Read));
         // Whoever reads is to see the end now, not when this process has ended.
         drop(stdout);
         let nowhere = File::create("/dev/null")?;
         rustix::stdio::dup2_stdout(&nowhere)?;
-        copied.map(drop)
+        copied
     });
     Ok(Standard { socket: ours.into(), input, output })
 }

@@ -26,11 +26,15 @@ pub(crate) fn connect(
         };
         settled.is_some()
     })?;
-    match settled {
-        Some(Ok(transport)) => Ok((socket, transport)),
-        Some(Err(why)) => Err(why),
-        None => Err(unfinished(node, timeout)),
+    let why = match settled {
+        Some(Ok(transport)) => return Ok((socket, transport)),
+        Some(Err(why)) => why,
+        None => unfinished(node, timeout),
+    };
+    if let Ok(socket) = node.stack.socket(socket) {
+        socket.abort();
     }
+    Err(why)
 }
 
 /// Why something did not end in time.

@@ -124,6 +124,32 @@ fn half_close_lets_the_answer_pass() {
     assert!(client.end().success && server.end().success);
 }
 
+/// What has come is written at once, to a reader who was waiting for it and to
+/// one who comes later. (A splice that waited for more kept it from both.)
+#[test]
+fn octets_are_written_while_more_is_awaited() {
+    let link = socket_path("nc-dialogue");
+    let server = Running::listening(&["echo", "5000"], &link, &[]);
+    let mut client = Running::connecting(&["nc", "10.9.0.1", "5000"], &link, &["--strict"]);
+    let mut into = client.child.stdin.take().expect("piped");
+    let mut out = client.child.stdout.take().expect("piped");
+    let (told, heard) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for round in 0..10 {
+            into.write_all(&[round; 1000]).expect("it reads");
+            thread::sleep(Duration::from_millis(if round % 2 == 0 { 0 } else { 100 }));
+            let mut back = [0; 1000];
+            out.read_exact(&mut back).expect("it comes back");
+            assert_eq!(back, [round; 1000]);
+            told.send(()).expect("it is heard");
+        }
+    });
+    for round in 0..10 {
+        assert!(heard.recv_timeout(Duration::from_secs(30)).is_ok(), "round {round}");
+    }
+    assert!(client.end().success && server.end().success);
+}
+
 /// Nothing grows while nobody reads, and all of it comes once somebody does.
 #[test]
 fn reader_that_does_not_read_stops_the_writer() {
