@@ -2,12 +2,14 @@
 
 mod address;
 mod check;
+mod control;
 mod decode;
 mod demo;
 mod echo;
 mod ladder;
 mod nc;
 mod node;
+mod observe;
 mod pattern;
 mod ping;
 mod reach;
@@ -48,6 +50,8 @@ enum Command {
     Ping(ping::Arguments),
     Nc(nc::Arguments),
     Check(check::Arguments),
+    Ss(observe::SsArguments),
+    Stats(observe::StatsArguments),
     Decode(decode::Arguments),
 }
 
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Nc(arguments) => nc::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Ss(arguments) => observe::ss(&arguments),
+        Command::Stats(arguments) => observe::stats(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
     };
     match result {

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use serde_json::{Value, json};
 use smolsmc::{ConnectionError, Duration, PollOutcome, SoftNic, Stack, Wakeup};
 use smolsmc_ethernet::{DownReason, PcapFile, Port, Watch, Watched, wait_also};
 use smoltcp::time::Instant as FrameTime;
 
+use crate::control::Control;
 use arguments::Mode;
-pub(crate) use arguments::NodeArguments;
+pub(crate) use arguments::{NodeArguments, stop_on_signals};
 
 /// The longest sleep: so late is a signal noticed at worst that comes between
 /// looking for one and falling asleep.
@@ -59,6 +61,9 @@ pub(crate) struct Node {
     mode: Mode,
     clock: Clock,
     stop: Arc<AtomicBool>,
+    control: Option<Control>,
+    /// What it tells of itself.
+    about: Value,
 }
 
 /// A device that was opened, and its label.
@@ -148,7 +153,12 @@ impl Node {
             devices.push(device);
             labels.push(Label { name, capture, was_up });
         }
-        Self { stack, devices, labels, mode, clock, stop }
+        let links: Vec<_> = labels.iter().map(|label: &Label| label.name.clone()).collect();
+        let about = json!({
+            "pid": std::process::id(), "uid": rustix::process::getuid().as_raw(),
+            "command": std::env::args().nth(1), "links": links,
+        });
+        Self { stack, devices, labels, mode, clock, stop, control: None, about }
     }
 
     /// Whether the user wants it to end.
@@ -183,8 +193,12 @@ impl Node {
 
     /// Moves the stack forward.
     pub(crate) fn poll(&mut self) -> PollOutcome {
-        let outcome = self.stack.poll(self.clock.now(), &mut self.devices);
+        let now = self.clock.now();
+        let outcome = self.stack.poll(now, &mut self.devices);
         self.note_ports();
+        if let Some(control) = &mut self.control {
+            control.step(now, &self.stack, &self.about);
+        }
         outcome
     }
 
@@ -214,9 +228,15 @@ impl Node {
             Wakeup::OnInput => LONGEST_SLEEP,
         };
         self.flush();
+        let most = self.control.as_ref().map_or(most, |control| most.min(control.patience()));
         let sleep = next.min(most).min(LONGEST_SLEEP).micros();
+        let also = also.into_iter().chain(self.control.as_ref().map(Control::descriptor));
         wait_also(self.ports(), also, Some(std::time::Duration::from_micros(sleep)))
-            .map_err(|error| format!("the ports cannot be waited for: {error}"))
+            .map_err(|error| format!("the ports cannot be waited for: {error}"))?;
+        if let Some(control) = &mut self.control {
+            control.look_now();
+        }
+        Ok(())
     }
 
     /// Serves until the service is done, the user wants an end, or no port

@@ -31,6 +31,7 @@ extern crate alloc;
 mod completions;
 mod config;
 mod connection;
+mod connection_summary;
 mod deadlines;
 mod demux;
 mod draws;
@@ -58,6 +59,7 @@ mod transport;
 mod wakers;
 
 pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
+pub use connection_summary::{ConnectionSummary, ListenerSummary, RingSummary};
 pub use error::{
     ConfigError, ConnectError, ConnectionError, ListenError, NoSuchListener, NoSuchSocket, RecvError,
     SendError,

@@ -90,6 +90,8 @@ pub struct StackStats {
     pub handshakes_failed: u64,
     /// SYNs that were dropped since a limit was reached.
     pub syns_dropped: u64,
+    /// What all SMC-R connections together have done, those that are gone included.
+    pub smcr: SocketStats,
     /// Octets all applications sent.
     pub octets_sent: u64,
     /// Octets all applications received.
@@ -152,11 +154,56 @@ impl StackStats {
     }
 }
 
+impl Connection {
+    /// What it has done so far.
+    pub(crate) const fn stats(&self) -> SocketStats {
+        let messages = match &self.phase {
+            Phase::Smc(smc) => smc.stats,
+            _ => self.stats.messages,
+        };
+        SocketStats { messages, ..self.stats }
+    }
+}
+
+impl SocketStats {
+    /// Adds what a connection has done, if it is SMC-R.
+    pub(crate) fn add_smcr(&mut self, connection: &Connection) {
+        if !matches!(connection.phase, Phase::Smc(_)) {
+            return;
+        }
+        let SocketStats {
+            octets_sent,
+            octets_received,
+            sends,
+            receives,
+            sends_blocked,
+            receives_blocked,
+            messages,
+        } = connection.stats();
+        self.octets_sent += octets_sent;
+        self.octets_received += octets_received;
+        self.sends += sends;
+        self.receives += receives;
+        self.sends_blocked += sends_blocked;
+        self.receives_blocked += receives_blocked;
+        self.messages.sent += messages.sent;
+        self.messages.updates += messages.updates;
+        self.messages.blocked += messages.blocked;
+        self.messages.heard += messages.heard;
+        self.messages.writes += messages.writes;
+    }
+}
+
 impl<P: Provider> Stack<P> {
     /// What it has done so far, in sum.
     #[must_use]
     pub fn stats(&self) -> StackStats {
+        let mut smcr = self.shared.stats.smcr;
+        for connection in self.connections.values() {
+            smcr.add_smcr(connection);
+        }
         StackStats {
+            smcr,
             groups_made: u64::from(self.shared.groups_made),
             groups: self.shared.groups.len() as u64,
             connections: self.connections.len() as u64,
@@ -169,11 +216,7 @@ impl<P: Provider> Socket<'_, P> {
     /// What it has done so far.
     #[must_use]
     pub const fn stats(&self) -> SocketStats {
-        let messages = match &self.connection.phase {
-            Phase::Smc(smc) => smc.stats,
-            _ => self.connection.stats.messages,
-        };
-        SocketStats { messages, ..self.connection.stats }
+        self.connection.stats()
     }
 
     /// Octets were sent, or not: counts that, and sees to what follows.

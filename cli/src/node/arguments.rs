@@ -17,6 +17,7 @@ use smolsmc_ethernet::{PcapFile, Port};
 
 use super::{Cable, Clock, Node};
 use crate::address;
+use crate::control::Control;
 
 /// The enterprise id of nodes that were given none: two smolsmc commands find
 /// each other, and nobody else.
@@ -73,6 +74,11 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_enum, default_value_t = Mode::Interrupt)]
     mode: Mode,
 
+    /// Makes a socket here, which tells `smolsmc ss` and `smolsmc stats` of this
+    /// node
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
     /// Results as JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -102,6 +108,7 @@ impl NodeArguments {
             let (links, given) = (self.link.len(), self.ip.len());
             return Err(format!("{links} links need an --ip each, in the same order; there are {given}"));
         }
+        let control = self.control.as_deref().map(Control::listen).transpose()?;
         let clock = Clock::start();
         let mut cables = Vec::new();
         for (name, number) in self.link.iter().zip(1..) {
@@ -114,7 +121,9 @@ impl NodeArguments {
                 eprintln!("{}: {reason}", cable.name);
             }
         }
-        Ok(Node::new(stack, cables, self.mode, clock, stop))
+        let mut node = Node::new(stack, cables, self.mode, clock, stop);
+        node.control = control;
+        Ok(node)
     }
 
     fn cable(&self, name: &str, number: usize) -> Result<Cable, String> {
