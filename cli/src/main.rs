@@ -12,6 +12,7 @@ mod node;
 mod observe;
 mod pattern;
 mod ping;
+mod proxy;
 mod reach;
 mod relay;
 mod rtt;
@@ -33,6 +34,7 @@ Examples:
   smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   tar c . | smolsmc nc 10.9.0.1 5000 --link unix:/tmp/cable --ip 10.9.0.2/24
+  smolsmc proxy --to-smc 6379=10.9.0.1:6379 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc check 10.9.0.1:5000 --link tap:tap0 --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
@@ -49,6 +51,7 @@ enum Command {
     Echo(echo::Arguments),
     Ping(ping::Arguments),
     Nc(nc::Arguments),
+    Proxy(proxy::Arguments),
     Check(check::Arguments),
     Ss(observe::SsArguments),
     Stats(observe::StatsArguments),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Nc(arguments) => nc::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Ss(arguments) => observe::ss(&arguments),
         Command::Stats(arguments) => observe::stats(&arguments),

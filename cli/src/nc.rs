@@ -220,7 +220,7 @@ impl Talk {
     ) -> io::Result<Self> {
         let mut relays = Relays::new()?;
         relays.end_with_peer = io::stdin().is_terminal();
-        relays.tie(local, socket, remote, false)?;
+        relays.tie(local, socket, remote.to_string(), false)?;
         Ok(Self { relays, input, counts: Counts::default(), end: None })
     }
 }

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
@@ -68,7 +67,8 @@ impl Wake for Alarm {
 /// A local socket and a connection.
 struct Pair {
     socket: SocketHandle,
-    remote: SocketAddr,
+    /// For people.
+    name: String,
     local: OwnedFd,
     waker: Waker,
     /// The local socket is still being connected.
@@ -100,9 +100,9 @@ pub(crate) struct Counts {
 /// Something about a pair.
 pub(crate) enum News {
     /// It is known what carries it; again if that changes.
-    Open { pair: u64, remote: SocketAddr, transport: Transport },
+    Open { name: String, transport: Transport },
     /// It is over.
-    End { pair: u64, remote: SocketAddr, counts: Counts, why: Result<(), Broken> },
+    End { name: String, transport: Option<Transport>, counts: Counts, why: Result<(), Broken> },
 }
 
 /// Why a pair ended otherwise than by both sides' wish.
@@ -166,15 +166,19 @@ impl Relays {
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
     }
 
-    /// Ties a local stream socket, which must be non-blocking, to a connection.
-    /// Returns the pair's number.
+    /// Watches it no more.
+    pub(crate) fn unwatch(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
+    /// Ties a local stream socket to a connection.
     pub(crate) fn tie(
         &mut self,
         local: OwnedFd,
         socket: SocketHandle,
-        remote: SocketAddr,
+        name: String,
         connecting: bool,
-    ) -> io::Result<u64> {
+    ) -> io::Result<()> {
         use epoll::EventFlags as Flags;
         let pair = self.next;
         let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET;
@@ -183,7 +187,7 @@ impl Relays {
         let waker = Waker::from(Arc::new(Alarm { pair, alarms: Arc::clone(&self.alarms) }));
         let fresh = Pair {
             socket,
-            remote,
+            name,
             local,
             waker,
             connecting,
@@ -199,7 +203,7 @@ impl Relays {
         };
         self.pairs.insert(pair, fresh);
         self.ready.push_back(pair);
-        Ok(pair)
+        Ok(())
     }
 
     /// Moves what can be moved. Whether anything was; `tell` hears what became of
@@ -219,7 +223,7 @@ impl Relays {
             let before = pair.transport;
             let result = pair.serve(stack, &mut self.scratch);
             if let Some(transport) = pair.transport.filter(|now| before != Some(*now)) {
-                tell(News::Open { pair: number, remote: pair.remote, transport });
+                tell(News::Open { name: pair.name.clone(), transport });
             }
             let why = match result {
                 Ok(Step::Waits) => continue,
@@ -231,10 +235,11 @@ impl Relays {
                 Ok(Step::Done) => Ok(()),
                 Err(broken) => Err(broken),
             };
-            let Some(pair) = self.pairs.remove(&number) else { continue };
-            let (remote, counts) = (pair.remote, pair.counts);
+            let Some(mut pair) = self.pairs.remove(&number) else { continue };
+            let (transport, counts) = (pair.transport, pair.counts);
+            let name = std::mem::take(&mut pair.name);
             pair.end(stack, why.is_err());
-            tell(News::End { pair: number, remote, counts, why });
+            tell(News::End { name, transport, counts, why });
         }
         Ok(due > 0)
     }

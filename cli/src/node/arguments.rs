@@ -102,6 +102,11 @@ impl NodeArguments {
 
     /// Opens the ports and starts a stack on them; an error is one sentence.
     pub(crate) fn start(&self) -> Result<Node, String> {
+        self.start_with(|_| {})
+    }
+
+    /// [`NodeArguments::start`] with something changed.
+    pub(crate) fn start_with(&self, change: impl FnOnce(&mut Config)) -> Result<Node, String> {
         let stop = stop_on_signals().map_err(|error| format!("signals cannot be handled: {error}"))?;
         let several = self.link.len() > 1;
         if several && self.ip.len() != self.link.len() {
@@ -114,7 +119,8 @@ impl NodeArguments {
         for (name, number) in self.link.iter().zip(1..) {
             cables.push(self.cable(name, number)?);
         }
-        let config = self.config(&cables)?;
+        let mut config = self.config(&cables)?;
+        change(&mut config);
         let stack = smolsmc::soft(config, clock.now()).map_err(|error| error.to_string())?;
         for cable in &cables {
             if let Some(reason) = cable.port().down_reason() {
