@@ -63,7 +63,7 @@ fn connections_are_listed_and_summed_up_beyond_their_end() {
     let (rings, peers) = (ours.rings.unwrap(), theirs.rings.unwrap());
     assert_eq!((rings.own, rings.peer, peers.peer), (peers.peer, peers.own, rings.own));
     assert_eq!((rings.readable, rings.waiting, rings.unacknowledged), (0, 0, 0));
-    assert_eq!(rings.space, rings.peer);
+    assert!(rings.space > 0 && rings.space <= rings.peer, "the peer tells of what it has read now and then");
     assert_eq!(pair.lan.stack(SERVER).listeners()[0].ready, 0);
 
     pair.close(SERVER, server);
