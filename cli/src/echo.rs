@@ -12,7 +12,8 @@ use crate::reach::listen;
 
 /// Be a host that sends back what it receives, over SMC-R or TCP
 ///
-/// One line on standard error for each connection says what carries it, and why
+/// With --sink it is what `smolsmc conform` wants at the other end. One line on
+/// standard error for each connection says what carries it, and why
 /// if that is TCP. Ends on Ctrl-C, or when the peer of a socket has closed it.
 #[derive(Args)]
 #[command(after_help = "\
@@ -29,6 +30,10 @@ pub(crate) struct Arguments {
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
+    /// Another port, on which octets are received and thrown away
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    sink: Option<u16>,
+
     #[command(flatten)]
     node: NodeArguments,
 }
@@ -42,6 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut options = ListenOptions::USUAL;
     options.socket = arguments.node.socket_options();
     let listeners = listen(&mut node, None, arguments.port, options)?;
+    let sinks = arguments.sink.map_or(Ok(Vec::new()), |port| listen(&mut node, None, port, options))?;
+    let listeners = listeners.into_iter().map(|listener| (listener, false));
+    let listeners = listeners.chain(sinks.into_iter().map(|listener| (listener, true))).collect();
     let mut service = Echoes { listeners, echoes: Vec::new(), served: 0, json: arguments.node.json };
     node.run(&mut service)?;
     if node.has_ended() {
@@ -52,7 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 struct Echoes {
-    listeners: Vec<ListenerHandle>,
+    /// Whether what comes there is thrown away.
+    listeners: Vec<(ListenerHandle, bool)>,
     echoes: Vec<Echo>,
     served: u64,
     json: bool,
@@ -67,14 +76,16 @@ struct Echo {
     waiting: std::ops::Range<usize>,
     echoed: u64,
     ended: bool,
+    /// Nothing is sent back.
+    sink: bool,
 }
 
 impl Service for Echoes {
     fn serve(&mut self, node: &mut Node) -> Result<Served, String> {
         for index in 0..self.listeners.len() {
-            let Some(listener) = self.listeners.get(index).copied() else { break };
+            let Some((listener, sink)) = self.listeners.get(index).copied() else { break };
             while let Some(socket) = node.stack.accept(listener) {
-                self.welcome(&mut node.stack, socket);
+                self.welcome(&mut node.stack, socket, sink);
             }
         }
         Ok(Served::busy_if(self.echo(&mut node.stack)))
@@ -82,7 +93,7 @@ impl Service for Echoes {
 }
 
 impl Echoes {
-    fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle) {
+    fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle, sink: bool) {
         let Ok(socket) = stack.socket(handle) else { return };
         let remote = socket.remote_addr();
         self.served += 1;
@@ -96,7 +107,15 @@ impl Echoes {
             }
         }
         let octets = vec![0; BUFFER_LEN].into();
-        self.echoes.push(Echo { socket: handle, remote, octets, waiting: 0..0, echoed: 0, ended: false });
+        self.echoes.push(Echo {
+            socket: handle,
+            remote,
+            octets,
+            waiting: 0..0,
+            echoed: 0,
+            ended: false,
+            sink,
+        });
     }
 
     /// Sends back what can be; whether anything was moved.
@@ -173,6 +192,7 @@ impl Echo {
             }
             match socket.recv(&mut self.octets) {
                 Ok(0) => self.ended = true,
+                Ok(_) if self.sink => {}
                 Ok(len) => self.waiting = 0..len,
                 Err(RecvError::WouldBlock) => return Ok(()),
                 Err(RecvError::Over(error)) => return Err(sentence(error)),

@@ -2,6 +2,7 @@
 
 mod address;
 mod check;
+mod conform;
 mod control;
 mod decode;
 mod demo;
@@ -53,6 +54,7 @@ enum Command {
     Nc(nc::Arguments),
     Proxy(proxy::Arguments),
     Check(check::Arguments),
+    Conform(conform::Arguments),
     Ss(observe::SsArguments),
     Stats(observe::StatsArguments),
     Decode(decode::Arguments),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Nc(arguments) => nc::run(&arguments),
         Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Conform(arguments) => conform::run(&arguments),
         Command::Ss(arguments) => observe::ss(&arguments),
         Command::Stats(arguments) => observe::stats(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),

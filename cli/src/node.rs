@@ -177,6 +177,13 @@ impl Node {
         }
     }
 
+    /// Sends away whom [`Node::watch`] has called.
+    pub(crate) fn watch_no_more(&mut self) {
+        for device in &mut self.devices {
+            device.watch_mut().also.clear();
+        }
+    }
+
     fn ports(&self) -> impl Iterator<Item = &Port> {
         self.devices.iter().map(Watched::device)
     }
@@ -280,10 +287,29 @@ impl Node {
     /// Says good-bye to the peers, and waits a while until they have heard.
     /// Sockets must have been closed.
     pub(crate) fn leave(mut self) -> Result<(), String> {
+        self.say_goodbye()
+    }
+
+    /// [`Node::leave`], with the ports left open.
+    pub(crate) fn say_goodbye(&mut self) -> Result<(), String> {
         self.until(FAREWELL, |node| !node.stack.has_connections())?;
         self.stack.leave();
         self.until(FAREWELL, |node| node.stack.is_idle())?;
         self.flush();
+        Ok(())
+    }
+
+    /// Another stack takes the place of this one, which says nothing any more: as
+    /// after a crash, unless it has said good-bye.
+    pub(crate) fn replace_stack(
+        &mut self,
+        arguments: &NodeArguments,
+        change: impl FnOnce(&mut smolsmc::Config),
+    ) -> Result<(), String> {
+        let mtus: Vec<_> = self.ports().map(Port::mtu).collect();
+        let mut config = arguments.config(&mtus)?;
+        change(&mut config);
+        self.stack = smolsmc::soft(config, self.clock.now()).map_err(|error| error.to_string())?;
         Ok(())
     }
 

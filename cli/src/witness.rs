@@ -111,11 +111,6 @@ impl Witness {
         Rc::default()
     }
 
-    /// Forgets what was heard, but not what connections and links there are.
-    pub(crate) fn take(&mut self) -> Heard {
-        std::mem::take(&mut self.heard)
-    }
-
     fn frame(&mut self, time: Instant, octets: &[u8], came: bool) {
         self.frames += 1;
         let time = u64::try_from(time.total_micros()).unwrap_or(0);

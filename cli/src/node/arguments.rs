@@ -119,7 +119,8 @@ impl NodeArguments {
         for (name, number) in self.link.iter().zip(1..) {
             cables.push(self.cable(name, number)?);
         }
-        let mut config = self.config(&cables)?;
+        let mtus: Vec<_> = cables.iter().map(|cable| cable.port().mtu()).collect();
+        let mut config = self.config(&mtus)?;
         change(&mut config);
         let stack = smolsmc::soft(config, clock.now()).map_err(|error| error.to_string())?;
         for cable in &cables {
@@ -142,19 +143,20 @@ impl NodeArguments {
         Ok(Cable::new(name, port, file, Some(path)))
     }
 
-    fn config(&self, cables: &[Cable]) -> Result<Config, String> {
+    /// What a stack of this node is made from, on ports with these MTUs.
+    pub(crate) fn config(&self, mtus: &[u16]) -> Result<Config, String> {
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(|error| format!("the system has no randomness: {error}"))?;
         let mut config = Config::new(entropy);
         config.eids.clone_from(&self.eid);
-        config.max_links = if cables.len() > 1 { 2 } else { 1 };
-        let one_each = usize::from(cables.len() > 1);
-        for (index, cable) in cables.iter().enumerate() {
-            let addresses = if one_each == 1 { self.ip.get(index..=index) } else { self.ip.get(..) };
+        let several = mtus.len() > 1;
+        config.max_links = if several { 2 } else { 1 };
+        for (index, mtu) in mtus.iter().enumerate() {
+            let addresses = if several { self.ip.get(index..=index) } else { self.ip.get(..) };
             let addresses = addresses.unwrap_or_default();
             let first = addresses.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |(address, _)| *address);
             let mac = self.mac.get(index).copied().unwrap_or_else(|| address::mac_of(first));
-            let mut port = PortConfig::new(mac, cable.port().mtu());
+            let mut port = PortConfig::new(mac, *mtu);
             port.addresses = addresses.to_vec();
             port.gateway = self.gateway.filter(|_| index == 0);
             config.ports.push(port);
