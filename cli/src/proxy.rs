@@ -146,7 +146,7 @@ impl Service for Proxy {
     }
 
     fn serve(&mut self, node: &mut Node) -> Result<Served, String> {
-        let came = self.from_smc(node) | self.from_tcp(node);
+        let came = self.let_in_smc(node) | self.let_in_tcp(node);
         let Self { relays, gates, quiet, json, .. } = self;
         let mut ended = false;
         let tell = |news| {
@@ -189,7 +189,7 @@ fn say(news: &News, quiet: bool, json: bool) {
 
 impl Proxy {
     /// Lets in who comes over TCP; whether anybody did.
-    fn from_tcp(&mut self, node: &mut Node) -> bool {
+    fn let_in_tcp(&mut self, node: &mut Node) -> bool {
         let Self { relays, gates, options, passed, .. } = self;
         let mut came = false;
         for gate in gates.iter_mut().filter(|gate| gate.knocked && !gate.paused) {
@@ -230,7 +230,7 @@ impl Proxy {
     }
 
     /// Lets in who comes over SMC; whether anybody did.
-    fn from_smc(&mut self, node: &mut Node) -> bool {
+    fn let_in_smc(&mut self, node: &mut Node) -> bool {
         let mut came = false;
         for door in &self.doors {
             for _ in 0..ACCEPTED_AT_ONCE {

@@ -27,7 +27,7 @@ impl Proxies {
         let client = Running::connecting(&["proxy", "--to-smc", &to_smc], &link, options[1]);
         for _ in 0..200 {
             // The gate is open before the stack stands.
-            if std::net::TcpListener::bind(entrance).is_err() {
+            if TcpListener::bind(entrance).is_err() {
                 return Self { server, client, entrance };
             }
             pause();
