@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 
     /// Names the cases, and does nothing
-    #[arg(long)]
+    #[arg(long, exclusive = true)]
     list: bool,
 
     /// Seconds to wait for anything

@@ -32,6 +32,24 @@ fn conform(link: &str, more: &[&str]) -> (Vec<Value>, Value, String) {
     (objects, sum, text(&output.stderr))
 }
 
+/// The names of all cases.
+fn list() -> Vec<String> {
+    let output = smolsmc(&["conform", "--list"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let names = text(&output.stdout);
+    names.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn cases_are_listed_without_a_peer_by_names_of_their_own() {
+    let mut names = list();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    assert!(names.contains(&"half-close".to_owned()));
+}
+
 #[test]
 fn our_own_agent_passes_all_cases() {
     let link = socket_path("conform-all");
@@ -42,8 +60,7 @@ fn our_own_agent_passes_all_cases() {
     let failed: Vec<_> = cases.iter().filter(|case| case["pass"] != true).collect();
     assert!(failed.is_empty(), "{failed:?} {stderr}");
     assert_eq!((sum["passed"].as_u64(), &sum["failed"]), (Some(cases.len() as u64), &0.into()));
-    let listed = text(&smolsmc(&["conform", "--list"]).stdout);
-    assert_eq!(listed.lines().count(), cases.len(), "all of them were played");
+    assert_eq!(list().len(), cases.len(), "all of them were played");
     let hostile = cases.iter().filter(|case| case["hostile"] == true).count();
     assert!(hostile >= 15 && hostile < cases.len());
     said.join().expect("it ended");
