@@ -42,6 +42,42 @@ pub(crate) fn host_and_port(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// A host's address.
+pub(crate) fn host(text: &str) -> Result<IpAddr, String> {
+    let wanted = "an address is wanted, such as 10.9.0.1 (names are not looked up)";
+    text.trim_start_matches('[').trim_end_matches(']').parse().map_err(|_| wanted.to_owned())
+}
+
+/// A port that can be connected to or listened on.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let wanted = "a port is wanted, 1 to 65535";
+    text.parse().ok().filter(|port| *port != 0).ok_or_else(|| wanted.to_owned())
+}
+
+/// A port, perhaps after an address to which it is bound: 6379, 127.0.0.1:6379.
+pub(crate) fn bound_port(text: &str) -> Result<(Option<IpAddr>, u16), String> {
+    match text.rsplit_once(':') {
+        Some((address, number)) => Ok((Some(host(address)?), port(number)?)),
+        None => Ok((None, port(text)?)),
+    }
+}
+
+/// A place to listen at, and one to pass on to: 6379=10.9.0.1:6379.
+pub(crate) fn passage(text: &str) -> Result<Passage, String> {
+    let wanted = "a port and a place to pass on to are wanted, such as 6379=10.9.0.1:6379";
+    let (here, there) = text.split_once('=').ok_or(wanted)?;
+    let (address, port) = bound_port(here)?;
+    Ok(Passage { address, port, to: host_and_port(there)? })
+}
+
+/// Where connections come in, and where they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passage {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) to: SocketAddr,
+}
+
 /// An enterprise id.
 pub(crate) fn eid(text: &str) -> Result<Eid, String> {
     Eid::from_ascii(text).map_err(|error| error.to_string())

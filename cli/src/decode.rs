@@ -1,15 +1,18 @@
-//! `smolsmc decode`: explains the frames of a capture file.
+//! `smolsmc decode`: explains the frames of a capture file, or those that pass a
+//! link.
+
+mod live;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use smolsmc_decode::{Capture, Dissector, FrameReport, MergeError, MergedCapture};
+use smolsmc_decode::{Capture, Dissector, Frame, FrameReport, MergeError, MergedCapture};
 
 use crate::ladder::Ladder;
 
-/// Explain the frames of a capture file (pcap or pcapng)
+/// Explain the frames of a capture file (pcap or pcapng), or of a link
 ///
 /// One line per frame: what it is, what it says, which TCP connection, link
 /// group, link and RMB it belongs to, whether its ICRC is right and which rule
@@ -25,13 +28,26 @@ Examples:
   smolsmc decode eth0.pcap eth1.pcap       two ports of one run, by time stamp
   tcpdump -w - -i eth0 | smolsmc decode -
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"violation\")'
+  smolsmc decode --smc --link packet:eth1  what passes this interface, as it does
+  smolsmc decode --link unix-listen:/tmp/a --link unix:/tmp/b
+                                         between two hosts, whose frames pass through
 
 The exit status is 0 if the file was read to its end, whatever is in it, and 1
-if it could not be.")]
+if it could not be. A link is looked at until Ctrl-C, or its end.")]
 pub(crate) struct Arguments {
     /// The capture, - for standard input; several are merged by time stamp
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "link")]
     files: Vec<PathBuf>,
+
+    /// Instead of files, what comes from there now: packet:IFNAME (needs
+    /// CAP_NET_RAW), or any other port. With two of them, each gets what comes from
+    /// the other: a cable that is looked at
+    #[arg(long, value_name = "PORT", conflicts_with = "files")]
+    link: Vec<String>,
+
+    /// Ends after so many frames of a link
+    #[arg(long, value_name = "N", requires = "link", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
 
     /// One JSON object a line: a frame each (its `kind`, context and all
     /// fields), then one per connection, link group and the capture
@@ -57,6 +73,9 @@ pub(crate) struct Arguments {
 
 /// Runs the command; an error is one sentence.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
+    if !arguments.link.is_empty() {
+        return live::run(arguments);
+    }
     let captures: Result<Vec<_>, String> = arguments.files.iter().map(|path| open(path)).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     let result = MergedCapture::new(captures?)
@@ -103,38 +122,59 @@ fn explain(
     capture: &mut MergedCapture<'_>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let mut dissector = Dissector::new();
-    let mut ladder = Ladder::default();
+    let mut teller = Teller::new(arguments);
     let ended = loop {
         match capture.next_frame() {
-            Ok(Some(frame)) => {
-                let report = dissector.frame(&frame);
-                if arguments.ladder {
-                    ladder.frame(&report, out)?;
-                } else if !arguments.summary && (!arguments.smc || is_smc(&report)) {
-                    show(arguments, &report, out)?;
-                }
-            }
+            Ok(Some(frame)) => teller.frame(&frame, out)?,
             Ok(None) => break Ok(()),
             Err(error) => break Err(Failure::Capture(error)),
         }
     };
-    if arguments.ladder {
-        ladder.finish(out)?;
-    }
-    let summary = dissector.summary();
-    if arguments.json {
-        for object in summary.to_json() {
-            writeln!(out, "{object}")?;
-        }
-    } else {
-        if !arguments.summary {
-            writeln!(out)?;
-        }
-        writeln!(out, "{summary}")?;
-    }
-    out.flush()?;
+    teller.finish(out)?;
     ended
+}
+
+/// Who tells of frames, in whatever form is wanted.
+struct Teller<'a> {
+    arguments: &'a Arguments,
+    dissector: Dissector,
+    ladder: Ladder,
+}
+
+impl<'a> Teller<'a> {
+    fn new(arguments: &'a Arguments) -> Self {
+        Self { arguments, dissector: Dissector::new(), ladder: Ladder::default() }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, out: &mut impl Write) -> io::Result<()> {
+        let Self { arguments, dissector, ladder } = self;
+        let report = dissector.frame(frame);
+        if arguments.ladder {
+            ladder.frame(&report, out)
+        } else if !arguments.summary && (!arguments.smc || is_smc(&report)) {
+            show(arguments, &report, out)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.arguments.ladder {
+            self.ladder.finish(out)?;
+        }
+        let summary = self.dissector.summary();
+        if self.arguments.json {
+            for object in summary.to_json() {
+                writeln!(out, "{object}")?;
+            }
+        } else {
+            if !self.arguments.summary {
+                writeln!(out)?;
+            }
+            writeln!(out, "{summary}")?;
+        }
+        out.flush()
+    }
 }
 
 fn is_smc(report: &FrameReport) -> bool {

@@ -1,17 +1,19 @@
 //! `smolsmc echo`: sends back what comes.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::json;
-use smolsmc::{ListenOptions, RecvError, SendError, SocketHandle, SoftNic, Stack};
+use smolsmc::{ListenOptions, ListenerHandle, RecvError, SendError, SocketHandle, SoftNic, Stack};
 use smolsmc_ethernet::DownReason;
 
-use crate::node::{LONGEST_SLEEP, Node, NodeArguments, sentence};
+use crate::node::{Node, NodeArguments, Served, Service, sentence};
+use crate::reach::listen;
 
 /// Be a host that sends back what it receives, over SMC-R or TCP
 ///
-/// One line on standard error for each connection says what carries it, and why
+/// With --sink it is what `smolsmc conform` wants at the other end. One line on
+/// standard error for each connection says what carries it, and why
 /// if that is TCP. Ends on Ctrl-C, or when the peer of a socket has closed it.
 #[derive(Args)]
 #[command(after_help = "\
@@ -28,6 +30,10 @@ pub(crate) struct Arguments {
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
+    /// Another port, on which octets are received and thrown away
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    sink: Option<u16>,
+
     #[command(flatten)]
     node: NodeArguments,
 }
@@ -40,31 +46,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut node = arguments.node.start()?;
     let mut options = ListenOptions::USUAL;
     options.socket = arguments.node.socket_options();
-    let any: [IpAddr; 2] = [[0, 0, 0, 0].into(), Ipv6Addr::UNSPECIFIED.into()];
-    let listeners: Result<Vec<_>, _> =
-        any.iter().map(|any| node.stack.listen(SocketAddr::new(*any, arguments.port), options)).collect();
-    let listeners = listeners.map_err(|error| format!("port {}: {error}", arguments.port))?;
-    let mut service = Service { echoes: Vec::new(), served: 0, json: arguments.node.json };
-    while !node.is_stopped() {
-        let outcome = node.poll();
-        for listener in &listeners {
-            while let Some(socket) = node.stack.accept(*listener) {
-                service.welcome(&mut node.stack, socket);
-            }
-        }
-        let moved = service.serve(&mut node.stack);
-        if node.port().has_ended() {
-            return service.port_ended(&node);
-        }
-        if !moved && !outcome.progressed && !outcome.more {
-            node.rest(LONGEST_SLEEP)?;
-        }
+    let listeners = listen(&mut node, None, arguments.port, options)?;
+    let sinks = arguments.sink.map_or(Ok(Vec::new()), |port| listen(&mut node, None, port, options))?;
+    let listeners = listeners.into_iter().map(|listener| (listener, false));
+    let listeners = listeners.chain(sinks.into_iter().map(|listener| (listener, true))).collect();
+    let mut service = Echoes { listeners, echoes: Vec::new(), served: 0, json: arguments.node.json };
+    node.run(&mut service)?;
+    if node.has_ended() {
+        return service.ports_ended(&node);
     }
     service.close_all(&mut node.stack);
     node.leave()
 }
 
-struct Service {
+struct Echoes {
+    /// Whether what comes there is thrown away.
+    listeners: Vec<(ListenerHandle, bool)>,
     echoes: Vec<Echo>,
     served: u64,
     json: bool,
@@ -79,10 +76,24 @@ struct Echo {
     waiting: std::ops::Range<usize>,
     echoed: u64,
     ended: bool,
+    /// Nothing is sent back.
+    sink: bool,
 }
 
-impl Service {
-    fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle) {
+impl Service for Echoes {
+    fn serve(&mut self, node: &mut Node) -> Result<Served, String> {
+        for index in 0..self.listeners.len() {
+            let Some((listener, sink)) = self.listeners.get(index).copied() else { break };
+            while let Some(socket) = node.stack.accept(listener) {
+                self.welcome(&mut node.stack, socket, sink);
+            }
+        }
+        Ok(Served::busy_if(self.echo(&mut node.stack)))
+    }
+}
+
+impl Echoes {
+    fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle, sink: bool) {
         let Ok(socket) = stack.socket(handle) else { return };
         let remote = socket.remote_addr();
         self.served += 1;
@@ -96,11 +107,19 @@ impl Service {
             }
         }
         let octets = vec![0; BUFFER_LEN].into();
-        self.echoes.push(Echo { socket: handle, remote, octets, waiting: 0..0, echoed: 0, ended: false });
+        self.echoes.push(Echo {
+            socket: handle,
+            remote,
+            octets,
+            waiting: 0..0,
+            echoed: 0,
+            ended: false,
+            sink,
+        });
     }
 
     /// Sends back what can be; whether anything was moved.
-    fn serve(&mut self, stack: &mut Stack<SoftNic>) -> bool {
+    fn echo(&mut self, stack: &mut Stack<SoftNic>) -> bool {
         let mut moved = false;
         let json = self.json;
         self.echoes.retain_mut(|echo| {
@@ -140,9 +159,9 @@ impl Service {
 
     /// A peer that has closed the socket, with all of its connections over, is
     /// the end of the service and no failure.
-    fn port_ended(&self, node: &Node) -> Result<(), String> {
-        let Some(sentence) = node.port_ended() else { return Ok(()) };
-        let is_closed = matches!(node.port().down_reason(), Some(DownReason::PeerClosed));
+    fn ports_ended(&self, node: &Node) -> Result<(), String> {
+        let Some(sentence) = node.ports_ended() else { return Ok(()) };
+        let is_closed = matches!(node.down_reason(), Some(DownReason::PeerClosed));
         if is_closed && self.served > 0 && self.echoes.is_empty() {
             eprintln!("{sentence}; connections served: {}", self.served);
             return Ok(());
@@ -173,6 +192,7 @@ impl Echo {
             }
             match socket.recv(&mut self.octets) {
                 Ok(0) => self.ended = true,
+                Ok(_) if self.sink => {}
                 Ok(len) => self.waiting = 0..len,
                 Err(RecvError::WouldBlock) => return Ok(()),
                 Err(RecvError::Over(error)) => return Err(sentence(error)),

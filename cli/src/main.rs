@@ -1,14 +1,23 @@
 //! The `smolsmc` command: tools around the user-space SMC-R stack.
 
 mod address;
+mod check;
+mod conform;
+mod control;
 mod decode;
 mod demo;
 mod echo;
 mod ladder;
+mod nc;
 mod node;
+mod observe;
 mod pattern;
 mod ping;
+mod proxy;
+mod reach;
+mod relay;
 mod rtt;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -25,6 +34,9 @@ Examples:
   smolsmc demo                             two hosts, SMC-R and fallback, with no set-up
   smolsmc echo 5000 --link unix-listen:/tmp/cable --ip 10.9.0.1/24
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24
+  tar c . | smolsmc nc 10.9.0.1 5000 --link unix:/tmp/cable --ip 10.9.0.2/24
+  smolsmc proxy --to-smc 6379=10.9.0.1:6379 --link unix:/tmp/cable --ip 10.9.0.2/24
+  smolsmc check 10.9.0.1:5000 --link tap:tap0 --ip 10.9.0.2/24
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
   smolsmc help decode                      everything about one command"
@@ -39,6 +51,12 @@ enum Command {
     Demo(demo::Arguments),
     Echo(echo::Arguments),
     Ping(ping::Arguments),
+    Nc(nc::Arguments),
+    Proxy(proxy::Arguments),
+    Check(check::Arguments),
+    Conform(conform::Arguments),
+    Ss(observe::SsArguments),
+    Stats(observe::StatsArguments),
     Decode(decode::Arguments),
 }
 
@@ -54,6 +72,12 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
+        Command::Nc(arguments) => nc::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Conform(arguments) => conform::run(&arguments),
+        Command::Ss(arguments) => observe::ss(&arguments),
+        Command::Stats(arguments) => observe::stats(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
     };
     match result {

@@ -1,28 +1,26 @@
-//! A host of our own: a stack, the port it stands on, and how it waits.
+//! A host of our own: a stack, the ports it stands on, and how it waits. The one
+//! loop that all commands are driven by.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
 
+mod arguments;
+
 use std::fs::File;
 use std::io::BufWriter;
-use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use clap::{Args, ValueEnum};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use smolsmc::{
-    Config, ConnectionError, Duration, Eid, Mac, PollOutcome, PortConfig, SocketOptions, SoftNic, Stack,
-    Wakeup,
-};
-use smolsmc_ethernet::{Pcap, Port, wait};
+use serde_json::{Value, json};
+use smolsmc::{ConnectionError, Duration, PollOutcome, SoftNic, Stack, Wakeup};
+use smolsmc_ethernet::{DownReason, PcapFile, Port, Watch, Watched, wait_also};
+use smoltcp::time::Instant as FrameTime;
 
-use crate::address;
-
-/// The enterprise id of nodes that were given none: two smolsmc commands find
-/// each other, and nobody else.
-pub(crate) const DEFAULT_EID: &str = "SMOLSMC";
+use crate::control::Control;
+use arguments::Mode;
+pub(crate) use arguments::{NodeArguments, stop_on_signals};
 
 /// The longest sleep: so late is a signal noticed at worst that comes between
 /// looking for one and falling asleep.
@@ -31,71 +29,65 @@ pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How long a node that leaves waits for its peers' last words.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Options that all nodes share.
-#[derive(Args)]
-#[command(next_help_heading = "Node")]
-pub(crate) struct NodeArguments {
-    /// Where the Ethernet cable goes: unix:PATH, unix-listen:PATH (a socket in
-    /// QEMU's framing), tap:NAME (needs CAP_NET_ADMIN or an interface made for
-    /// this user) or packet:IFNAME (needs CAP_NET_RAW)
-    #[arg(long, value_name = "PORT")]
-    link: String,
+/// A port as the stack sees it.
+type Device = Watched<Port, Witnesses>;
 
-    /// This host's address and its subnet's prefix length; once or twice
-    #[arg(long, value_name = "ADDR/PREFIX", required = true, value_parser = address::subnet_address)]
-    ip: Vec<(IpAddr, u8)>,
-
-    /// The router for other subnets
-    #[arg(long, value_name = "IP")]
-    gateway: Option<Ipv4Addr>,
-
-    /// This host's Ethernet address [default: made from the IP address]
-    #[arg(long, value_parser = address::mac)]
-    mac: Option<Mac>,
-
-    /// Enterprise id, the preferred one first; may be repeated. Hosts without one
-    /// in common fall back to TCP
-    #[arg(long, value_name = "EID", default_value = DEFAULT_EID, value_parser = address::eid)]
-    eid: Vec<Eid>,
-
-    /// Octets of IP in a frame [default: 1500, or what the interface has]
-    #[arg(long, value_name = "N")]
-    mtu: Option<u16>,
-
-    /// Writes all frames to this file, for `smolsmc decode`
-    #[arg(long, value_name = "FILE")]
-    pcap: Option<PathBuf>,
-
-    /// SMC-R or nothing: a connection that would be TCP is an error
-    #[arg(long)]
-    strict: bool,
-
-    /// How to wait: asking again and again, or asleep until something comes
-    #[arg(long, value_enum, default_value_t = Mode::Interrupt)]
-    mode: Mode,
-
-    /// Results as JSON, one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
+/// Who looks at every frame: the capture, if one is wanted, and whom a command has
+/// called in addition.
+pub(crate) struct Witnesses {
+    file: PcapFile<BufWriter<File>>,
+    also: Vec<Box<dyn Watch>>,
 }
 
-/// How a node waits.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    Busy,
-    Interrupt,
+impl Watch for Witnesses {
+    fn received(&mut self, time: FrameTime, frame: &[u8]) {
+        self.file.received(time, frame);
+        self.also.iter_mut().for_each(|watch| watch.received(time, frame));
+    }
+
+    fn sending(&mut self, time: FrameTime, frame: &mut [u8]) {
+        // Whoever changes it goes first: the capture has what was sent.
+        self.also.iter_mut().for_each(|watch| watch.sending(time, frame));
+        self.file.sending(time, frame);
+    }
 }
 
 /// A host.
 pub(crate) struct Node {
     pub(crate) stack: Stack<SoftNic>,
-    device: [Pcap<Port, BufWriter<File>>; 1],
-    name: String,
-    capture: Option<PathBuf>,
-    was_up: bool,
+    devices: Vec<Device>,
+    /// What else there is to know of each device.
+    labels: Vec<Label>,
     mode: Mode,
     clock: Clock,
     stop: Arc<AtomicBool>,
+    control: Option<Control>,
+    /// What it tells of itself.
+    about: Value,
+}
+
+/// A device that was opened, and its label.
+pub(crate) struct Cable {
+    name: String,
+    device: Device,
+    capture: Option<PathBuf>,
+}
+
+impl Cable {
+    fn new(name: &str, port: Port, file: PcapFile<BufWriter<File>>, capture: Option<PathBuf>) -> Self {
+        let device = Watched::over(port, Witnesses { file, also: Vec::new() });
+        Self { name: name.to_owned(), device, capture }
+    }
+
+    const fn port(&self) -> &Port {
+        self.device.device()
+    }
+}
+
+struct Label {
+    name: String,
+    capture: Option<PathBuf>,
+    was_up: bool,
 }
 
 /// Time since a node's start.
@@ -112,68 +104,63 @@ impl Clock {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn now(self) -> smolsmc::Instant {
+    pub(crate) fn now(self) -> smolsmc::Instant {
         smolsmc::Instant::from_micros(self.nanos() / 1000)
     }
 }
 
-impl NodeArguments {
-    /// What a socket of this node wants.
-    pub(crate) fn socket_options(&self) -> SocketOptions {
-        let mut options = SocketOptions::default();
-        options.strict = self.strict;
-        options
+/// What a node is for. It is served after each step of the stack, and must not
+/// block.
+pub(crate) trait Service {
+    /// A descriptor that is readable when there is something to do beside what
+    /// comes from the stack.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
-    /// Opens the port and starts a stack on it; an error is one sentence.
-    pub(crate) fn start(&self) -> Result<Node, String> {
-        let stop = stop_on_signals().map_err(|error| format!("signals cannot be handled: {error}"))?;
-        let port = Port::open_with_mtu(&self.link, self.mtu).map_err(|error| error.to_string())?;
-        let clock = Clock::start();
-        let stack =
-            smolsmc::soft(self.config(port.mtu())?, clock.now()).map_err(|error| error.to_string())?;
-        let was_up = port.is_up();
-        if let Some(reason) = port.down_reason() {
-            eprintln!("{}: {reason}", self.link);
-        }
-        let device = match &self.pcap {
-            None => Pcap::without(port),
-            Some(path) => {
-                let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-                Pcap::new(port, BufWriter::new(file), u64::try_from(epoch).unwrap_or(0))
-            }
-        };
-        let (name, capture) = (self.link.clone(), self.pcap.clone());
-        Ok(Node { stack, device: [device], name, capture, was_up, mode: self.mode, clock, stop })
-    }
-
-    fn config(&self, mtu: u16) -> Result<Config, String> {
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|error| format!("the system has no randomness: {error}"))?;
-        let mut config = Config::new(entropy);
-        config.eids.clone_from(&self.eid);
-        let first = self.ip.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |(address, _)| *address);
-        let mac = self.mac.unwrap_or_else(|| address::mac_of(first));
-        let mut port = PortConfig::new(mac, mtu);
-        port.addresses.clone_from(&self.ip);
-        port.gateway = self.gateway;
-        config.ports.push(port);
-        Ok(config)
-    }
+    /// Does what can be done; an error is one sentence and the end.
+    fn serve(&mut self, node: &mut Node) -> Result<Served, String>;
 }
 
-/// Becomes true with SIGINT or SIGTERM; a second one ends the process.
-fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+/// What a service has done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// Nothing: it waits.
+    Idle,
+    /// Something: there may be more.
+    Busy,
+    /// All of it, for good.
+    Done,
+}
+
+impl Served {
+    pub(crate) const fn busy_if(moved: bool) -> Self {
+        if moved { Self::Busy } else { Self::Idle }
     }
-    Ok(stop)
 }
 
 impl Node {
+    fn new(
+        stack: Stack<SoftNic>,
+        cables: Vec<Cable>,
+        mode: Mode,
+        clock: Clock,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let (mut devices, mut labels) = (Vec::new(), Vec::new());
+        for Cable { name, device, capture } in cables {
+            let was_up = device.device().is_up();
+            devices.push(device);
+            labels.push(Label { name, capture, was_up });
+        }
+        let links: Vec<_> = labels.iter().map(|label: &Label| label.name.clone()).collect();
+        let about = json!({
+            "pid": std::process::id(), "uid": rustix::process::getuid().as_raw(),
+            "command": std::env::args().nth(1), "links": links,
+        });
+        Self { stack, devices, labels, mode, clock, stop, control: None, about }
+    }
+
     /// Whether the user wants it to end.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -183,26 +170,56 @@ impl Node {
         self.clock
     }
 
-    pub(crate) const fn port(&self) -> &Port {
-        self.device[0].device()
+    /// Lets somebody look at every frame of each port: `make` is called for each.
+    pub(crate) fn watch(&mut self, mut make: impl FnMut() -> Box<dyn Watch>) {
+        for device in &mut self.devices {
+            device.watch_mut().also.push(make());
+        }
+    }
+
+    /// Sends away whom [`Node::watch`] has called.
+    pub(crate) fn watch_no_more(&mut self) {
+        for device in &mut self.devices {
+            device.watch_mut().also.clear();
+        }
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.devices.iter().map(Watched::device)
+    }
+
+    /// Whether no port will ever carry a frame again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ports().all(Port::has_ended)
+    }
+
+    /// Why there is no port that carries frames now, if that is so.
+    pub(crate) fn down_reason(&self) -> Option<&DownReason> {
+        if self.ports().any(Port::is_up) { None } else { self.ports().find_map(Port::down_reason) }
     }
 
     /// Moves the stack forward.
     pub(crate) fn poll(&mut self) -> PollOutcome {
-        let outcome = self.stack.poll(self.clock.now(), &mut self.device);
-        self.note_port();
+        let now = self.clock.now();
+        let outcome = self.stack.poll(now, &mut self.devices);
+        self.note_ports();
+        if let Some(control) = &mut self.control {
+            control.step(now, &self.stack, &self.about);
+        }
         outcome
     }
 
-    /// Why the port will carry no more frames, as a sentence.
-    pub(crate) fn port_ended(&self) -> Option<String> {
-        let reason = self.port().down_reason().filter(|_| self.port().has_ended())?;
-        Some(format!("{}: {reason}", self.name))
+    /// Why no port will carry frames any more, as a sentence.
+    pub(crate) fn ports_ended(&self) -> Option<String> {
+        let reason = self.down_reason().filter(|_| self.has_ended())?;
+        let names: Vec<_> = self.labels.iter().map(|label| label.name.as_str()).collect();
+        Some(format!("{}: {reason}", names.join(", ")))
     }
 
-    /// Waits for whatever comes first: a frame, the stack's next deadline, or
-    /// `most`. To be called when there was nothing to do.
-    pub(crate) fn rest(&mut self, most: Duration) -> Result<(), String> {
+    /// Waits for whatever comes first: a frame, the stack's next deadline,
+    /// something to read from `also`, or `most`. To be called when there was
+    /// nothing to do.
+    fn rest(&mut self, most: Duration, also: Option<BorrowedFd<'_>>) -> Result<(), String> {
         if self.mode == Mode::Busy {
             std::hint::spin_loop();
             return Ok(());
@@ -211,16 +228,38 @@ impl Node {
             return Ok(());
         }
         let next = match self.stack.poll_at() {
-            // What the port does not take now must wait for the port.
-            Wakeup::Now if self.port().wants_write() => LONGEST_SLEEP,
+            // What a port does not take now must wait for the port.
+            Wakeup::Now if self.ports().any(Port::wants_write) => LONGEST_SLEEP,
             Wakeup::Now => return Ok(()),
             Wakeup::At(at) => at.since(self.clock.now()),
             Wakeup::OnInput => LONGEST_SLEEP,
         };
         self.flush();
+        let most = self.control.as_ref().map_or(most, |control| most.min(control.patience()));
         let sleep = next.min(most).min(LONGEST_SLEEP).micros();
-        wait([self.port()], Some(std::time::Duration::from_micros(sleep)))
-            .map_err(|error| format!("{}: cannot be waited for: {error}", self.name))
+        let also = also.into_iter().chain(self.control.as_ref().map(Control::descriptor));
+        wait_also(self.ports(), also, Some(std::time::Duration::from_micros(sleep)))
+            .map_err(|error| format!("the ports cannot be waited for: {error}"))?;
+        if let Some(control) = &mut self.control {
+            control.look_now();
+        }
+        Ok(())
+    }
+
+    /// Serves until the service is done, the user wants an end, or no port
+    /// carries frames any more.
+    pub(crate) fn run(&mut self, service: &mut impl Service) -> Result<(), String> {
+        while !self.is_stopped() {
+            let outcome = self.poll();
+            let served = service.serve(self)?;
+            if served == Served::Done || self.has_ended() {
+                break;
+            }
+            if served == Served::Idle && !outcome.progressed && !outcome.more {
+                self.rest(LONGEST_SLEEP, service.descriptor())?;
+            }
+        }
+        Ok(())
     }
 
     /// Polls until `done`, or `most` has passed; whether it was done.
@@ -236,11 +275,11 @@ impl Node {
                 return Ok(true);
             }
             let left = end.since(self.clock.now());
-            if left == Duration::ZERO || self.is_stopped() || self.port().has_ended() {
+            if left == Duration::ZERO || self.is_stopped() || self.has_ended() {
                 return Ok(false);
             }
             if !outcome.progressed && !outcome.more {
-                self.rest(left)?;
+                self.rest(left, None)?;
             }
         }
     }
@@ -248,6 +287,11 @@ impl Node {
     /// Says good-bye to the peers, and waits a while until they have heard.
     /// Sockets must have been closed.
     pub(crate) fn leave(mut self) -> Result<(), String> {
+        self.say_goodbye()
+    }
+
+    /// [`Node::leave`], with the ports left open.
+    pub(crate) fn say_goodbye(&mut self) -> Result<(), String> {
         self.until(FAREWELL, |node| !node.stack.has_connections())?;
         self.stack.leave();
         self.until(FAREWELL, |node| node.stack.is_idle())?;
@@ -255,26 +299,46 @@ impl Node {
         Ok(())
     }
 
-    /// Tells the user once when the port goes down for a while, and up again.
-    fn note_port(&mut self) {
-        let port = self.device[0].device();
-        let is_up = port.is_up();
-        if is_up != self.was_up && !port.has_ended() {
-            match port.down_reason() {
-                Some(reason) => eprintln!("{}: {reason}", self.name),
-                None => eprintln!("{}: the port is up", self.name),
+    /// Another stack takes the place of this one, which says nothing any more: as
+    /// after a crash, unless it has said good-bye.
+    pub(crate) fn replace_stack(
+        &mut self,
+        arguments: &NodeArguments,
+        change: impl FnOnce(&mut smolsmc::Config),
+    ) -> Result<(), String> {
+        let mtus: Vec<_> = self.ports().map(Port::mtu).collect();
+        let mut config = arguments.config(&mtus)?;
+        change(&mut config);
+        self.stack = smolsmc::soft(config, self.clock.now()).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// Tells the user once when a port goes down for a while, and up again.
+    fn note_ports(&mut self) {
+        for (device, label) in self.devices.iter().zip(&mut self.labels) {
+            let port = device.device();
+            let is_up = port.is_up();
+            if is_up != label.was_up {
+                match port.down_reason() {
+                    // The end of all of them is told by who runs the node.
+                    Some(_) if port.has_ended() && self.devices.len() == 1 => continue,
+                    Some(reason) => eprintln!("{}: {reason}", label.name),
+                    None => eprintln!("{}: the port is up", label.name),
+                }
+                label.was_up = is_up;
             }
-            self.was_up = is_up;
         }
     }
 
-    /// Hands the capture to the system; when that fails, says so once.
+    /// Hands the captures to the system; when that fails, says so once.
     fn flush(&mut self) {
-        let [device] = &mut self.device;
-        device.flush();
-        if let (Some(error), Some(path)) = (device.error(), &self.capture) {
-            eprintln!("{}: {error}; no more frames are written to it", path.display());
-            self.capture = None;
+        for (device, label) in self.devices.iter_mut().zip(&mut self.labels) {
+            let file = &mut device.watch_mut().file;
+            file.flush();
+            if let (Some(error), Some(path)) = (file.error(), &label.capture) {
+                eprintln!("{}: {error}; no more frames are written to it", path.display());
+                label.capture = None;
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use smolsmc::{Duration, RecvError, SendError, SocketHandle, Transport};
 use crate::address;
 use crate::node::{Node, NodeArguments, sentence};
 use crate::pattern;
+use crate::reach::{connect, unfinished};
 use crate::rtt::RoundTrips;
 
 /// Send octets to an echo, verify that the same come back, and say how long it
@@ -57,7 +58,9 @@ const CHUNK: usize = 64 * 1024;
 /// Runs the command; an error is one sentence.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut node = arguments.node.start()?;
-    let (socket, transport) = connect(arguments, &mut node)?;
+    let options = arguments.node.socket_options();
+    let (socket, transport) = connect(&mut node, arguments.remote, options, arguments.timeout)
+        .map_err(|why| format!("cannot connect to {}: {why}", arguments.remote))?;
     eprintln!("{}: {transport}", arguments.remote);
     let mut round_trips = RoundTrips::default();
     let result = rounds(arguments, &mut node, socket, &mut round_trips);
@@ -72,44 +75,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     }
     node.leave()?;
     result
-}
-
-/// Connects; returns when it is known what carries the octets.
-fn connect(arguments: &Arguments, node: &mut Node) -> Result<(SocketHandle, Transport), String> {
-    let failed = |why: &str| format!("cannot connect to {}: {why}", arguments.remote);
-    let socket = node
-        .stack
-        .connect(arguments.remote, arguments.node.socket_options())
-        .map_err(|error| failed(&error.to_string()))?;
-    let mut settled = None;
-    node.until(Duration::from_secs(arguments.timeout.into()), |node| {
-        settled = match node.stack.socket(socket) {
-            Err(error) => Some(Err(error.to_string())),
-            Ok(socket) => match (socket.error(), socket.transport()) {
-                (Some(error), _) => Some(Err(sentence(error))),
-                (None, transport) => transport.map(Ok),
-            },
-        };
-        settled.is_some()
-    })?;
-    match settled {
-        Some(Ok(transport)) => Ok((socket, transport)),
-        Some(Err(why)) => Err(failed(&why)),
-        None => Err(failed(&unfinished(node, arguments.timeout))),
-    }
-}
-
-/// Why something did not end.
-fn unfinished(node: &Node, timeout: u32) -> String {
-    match node.port_ended() {
-        Some(sentence) => sentence,
-        None if node.is_stopped() => "interrupted".to_owned(),
-        None if !node.port().is_up() => match node.port().down_reason() {
-            Some(reason) => format!("nothing in {timeout} s, and {reason}"),
-            None => String::new(),
-        },
-        None => format!("nothing in {timeout} s"),
-    }
 }
 
 fn rounds(

@@ -45,14 +45,16 @@ mod pcap;
 mod port;
 mod stream;
 mod wait;
+mod watched;
 mod wire;
 
 pub use down::DownReason;
 pub use interface::InterfacePort;
-pub use pcap::{Pcap, PcapRxToken, PcapTxToken};
+pub use pcap::{Pcap, PcapFile};
 pub use port::{MtuError, OpenError, Port, RxToken, TxToken};
 pub use stream::StreamPort;
-pub use wait::wait;
+pub use wait::{wait, wait_also};
+pub use watched::{Watch, Watched, WatchedRxToken, WatchedTxToken};
 pub use wire::{Loss, WIRE_FRAMES, Wire, WireRxToken, WireTxToken, pair};
 
 /// The MTU of a port that nobody gave another: octets of IP in a frame.

@@ -1,8 +1,9 @@
-use std::cell::RefCell;
 use std::io::{self, Write};
 
-use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
+use smoltcp::phy::Device;
 use smoltcp::time::Instant;
+
+use crate::{Watch, Watched};
 
 /// Octets of a frame that are written at most; the usual limit of capture tools.
 const SNAP_LEN: u32 = 262_144;
@@ -20,14 +21,11 @@ const MAGIC: u32 = 0xa1b2_c3d4;
 /// counted from `epoch`. Give it something buffered, and [`Pcap::flush`] it when
 /// there is time. When writing fails, the frames go on and nothing more is written:
 /// ask [`Pcap::error`].
-#[derive(Debug)]
-pub struct Pcap<D, W> {
-    device: D,
-    recorder: RefCell<Recorder<W>>,
-}
+pub type Pcap<D, W> = Watched<D, PcapFile<W>>;
 
+/// Writes frames to a capture: what [`Pcap`] does with them.
 #[derive(Debug)]
-struct Recorder<W> {
+pub struct PcapFile<W> {
     /// Nobody wants a capture if there is none.
     out: Option<W>,
     error: Option<io::Error>,
@@ -35,59 +33,80 @@ struct Recorder<W> {
     frames: u64,
 }
 
-impl<D: Device, W: Write> Pcap<D, W> {
+impl<D: Device, W: Write> Watched<D, PcapFile<W>> {
     /// Writes the file's header to `out`, and then every frame of `device`.
     ///
     /// `epoch_micros` is what time zero of the device's clock is on the wall's, in
     /// microseconds since 1970; 0 if that does not matter.
     pub fn new(device: D, out: W, epoch_micros: u64) -> Self {
-        let mut recorder = Recorder { out: Some(out), error: None, epoch_micros, frames: 0 };
-        recorder.header();
-        Self { device, recorder: RefCell::new(recorder) }
+        Self::over(device, PcapFile::new(out, epoch_micros))
     }
 
     /// Passes frames on and writes nothing: for callers that decide at run time.
     pub fn without(device: D) -> Self {
-        let recorder = Recorder { out: None, error: None, epoch_micros: 0, frames: 0 };
-        Self { device, recorder: RefCell::new(recorder) }
-    }
-
-    /// The device.
-    pub const fn device(&self) -> &D {
-        &self.device
-    }
-
-    /// The device; frames taken from it directly are not written.
-    pub const fn device_mut(&mut self) -> &mut D {
-        &mut self.device
+        Self::over(device, PcapFile::none())
     }
 
     /// Frames that were written.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.recorder.borrow().frames
+        self.watch().borrow().frames
     }
 
     /// Hands what is buffered to the operating system.
     pub fn flush(&mut self) {
-        let recorder = self.recorder.get_mut();
-        recorder.attempt(Write::flush);
+        self.watch_mut().flush();
     }
 
     /// What went wrong with the file, if anything has; since then nothing was
     /// written.
     #[must_use]
     pub fn error(&mut self) -> Option<&io::Error> {
-        self.recorder.get_mut().error.as_ref()
+        self.watch_mut().error()
     }
 
     /// The device and the file.
     pub fn into_parts(self) -> (D, Option<W>) {
-        (self.device, self.recorder.into_inner().out)
+        let (device, file) = self.into_device_and_watch();
+        (device, file.out)
     }
 }
 
-impl<W: Write> Recorder<W> {
+impl<W: Write> Watch for PcapFile<W> {
+    fn received(&mut self, time: Instant, frame: &[u8]) {
+        self.frame(time, frame);
+    }
+
+    fn sending(&mut self, time: Instant, frame: &mut [u8]) {
+        self.frame(time, frame);
+    }
+}
+
+impl<W: Write> PcapFile<W> {
+    /// Writes the file's header to `out`; `epoch_micros` as in [`Pcap::new`].
+    pub fn new(out: W, epoch_micros: u64) -> Self {
+        let mut file = Self { out: Some(out), error: None, epoch_micros, frames: 0 };
+        file.header();
+        file
+    }
+
+    /// Writes nothing.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { out: None, error: None, epoch_micros: 0, frames: 0 }
+    }
+
+    /// Hands what is buffered to the operating system.
+    pub fn flush(&mut self) {
+        self.attempt(Write::flush);
+    }
+
+    /// What went wrong with the file, if anything has.
+    #[must_use]
+    pub const fn error(&self) -> Option<&io::Error> {
+        self.error.as_ref()
+    }
+
     fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) {
         let (Some(out), None) = (&mut self.out, &self.error) else { return };
         if let Err(error) = write(out) {
@@ -121,76 +140,6 @@ impl<W: Write> Recorder<W> {
         let captured = frame.get(..captured_len as usize).unwrap_or(frame);
         self.attempt(|out| out.write_all(&header).and_then(|()| out.write_all(captured)));
         self.frames += u64::from(self.error.is_none());
-    }
-}
-
-impl<D: Device, W: Write> Device for Pcap<D, W> {
-    type RxToken<'a>
-        = PcapRxToken<'a, D::RxToken<'a>, W>
-    where
-        Self: 'a;
-    type TxToken<'a>
-        = PcapTxToken<'a, D::TxToken<'a>, W>
-    where
-        Self: 'a;
-
-    fn receive(&mut self, timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let recorder = &self.recorder;
-        let (rx, tx) = self.device.receive(timestamp)?;
-        let rx = PcapRxToken { token: rx, recorder, timestamp };
-        Some((rx, PcapTxToken { token: tx, recorder, timestamp }))
-    }
-
-    fn transmit(&mut self, timestamp: Instant) -> Option<Self::TxToken<'_>> {
-        let token = self.device.transmit(timestamp)?;
-        Some(PcapTxToken { token, recorder: &self.recorder, timestamp })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        self.device.capabilities()
-    }
-}
-
-/// A received frame that is written when it is looked at.
-#[derive(Debug)]
-pub struct PcapRxToken<'a, T, W> {
-    token: T,
-    recorder: &'a RefCell<Recorder<W>>,
-    timestamp: Instant,
-}
-
-impl<T: phy::RxToken, W: Write> phy::RxToken for PcapRxToken<'_, T, W> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        self.token.consume(|frame| {
-            self.recorder.borrow_mut().frame(self.timestamp, frame);
-            f(frame)
-        })
-    }
-
-    fn meta(&self) -> PacketMeta {
-        self.token.meta()
-    }
-}
-
-/// Leave to send a frame, which is written once it is made.
-#[derive(Debug)]
-pub struct PcapTxToken<'a, T, W> {
-    token: T,
-    recorder: &'a RefCell<Recorder<W>>,
-    timestamp: Instant,
-}
-
-impl<T: phy::TxToken, W: Write> phy::TxToken for PcapTxToken<'_, T, W> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.token.consume(len, |frame| {
-            let made = f(frame);
-            self.recorder.borrow_mut().frame(self.timestamp, frame);
-            made
-        })
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.token.set_meta(meta);
     }
 }
 

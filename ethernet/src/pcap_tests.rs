@@ -1,5 +1,5 @@
 use smolsmc_decode::Capture;
-use smoltcp::phy::{RxToken as _, TxToken as _};
+use smoltcp::phy::{self, DeviceCapabilities, PacketMeta, RxToken as _, TxToken as _};
 
 use super::*;
 use crate::{Wire, pair};

@@ -1,5 +1,5 @@
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -18,14 +18,26 @@ pub fn wait<'a>(
     ports: impl IntoIterator<Item = &'a Port>,
     timeout: Option<std::time::Duration>,
 ) -> io::Result<()> {
-    let mut descriptors: Vec<_> = ports
-        .into_iter()
-        .filter(|port| !port.has_ended())
-        .map(|port| {
-            let write = if port.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
-            PollFd::from_borrowed_fd(port.as_fd(), PollFlags::IN | write)
-        })
-        .collect();
+    wait_also(ports, [], timeout)
+}
+
+/// [`wait`], and for one of `others` to be readable: an application's own
+/// descriptors, or an epoll set of many.
+///
+/// # Errors
+/// As [`wait`].
+#[expect(clippy::disallowed_types, reason = "an operating system is asked to wait")]
+pub fn wait_also<'a>(
+    ports: impl IntoIterator<Item = &'a Port>,
+    others: impl IntoIterator<Item = BorrowedFd<'a>>,
+    timeout: Option<std::time::Duration>,
+) -> io::Result<()> {
+    let ports = ports.into_iter().filter(|port| !port.has_ended()).map(|port| {
+        let write = if port.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+        PollFd::from_borrowed_fd(port.as_fd(), PollFlags::IN | write)
+    });
+    let others = others.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let mut descriptors: Vec<_> = ports.chain(others).collect();
     if descriptors.is_empty() && timeout.is_none() {
         return Ok(());
     }

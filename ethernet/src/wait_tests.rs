@@ -32,6 +32,17 @@ fn frame_on_any_port_ends_the_wait() {
 }
 
 #[test]
+fn descriptor_of_the_application_ends_the_wait() {
+    let (port, _peer) = port();
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    let before = Instant::now();
+    wait_also([&port], [ours.as_fd()], Some(Duration::from_millis(20))).expect("it waits");
+    assert!(before.elapsed() >= Duration::from_millis(20), "nothing to read yet");
+    theirs.write_all(&[1]).expect("it takes it");
+    wait_also([&port], [ours.as_fd()], None).expect("an octet is there");
+}
+
+#[test]
 fn room_is_waited_for_only_when_frames_wait() {
     let (mut port, mut peer) = port();
     while let Some(token) = port.transmit(smoltcp::time::Instant::ZERO) {

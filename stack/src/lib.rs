@@ -31,6 +31,7 @@ extern crate alloc;
 mod completions;
 mod config;
 mod connection;
+mod connection_summary;
 mod deadlines;
 mod demux;
 mod draws;
@@ -62,6 +63,7 @@ mod wakers;
 mod work;
 
 pub use config::{Config, Limits, MAX_PORTS, MIN_TCP_BUFFER, PortConfig, Timers};
+pub use connection_summary::{ConnectionSummary, ListenerSummary, RingSummary};
 pub use error::{
     ConfigError, ConnectError, ConnectionError, ListenError, NoSuchListener, NoSuchSocket, RecvError,
     SendError,

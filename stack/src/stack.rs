@@ -447,6 +447,7 @@ impl<P: Provider> Stack<P> {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
                 shared.enter_time_wait(connection);
+                shared.stats.smcr.add_smcr(connection);
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;

@@ -91,6 +91,8 @@ pub struct StackStats {
     pub handshakes_failed: u64,
     /// SYNs that were dropped since a limit was reached.
     pub syns_dropped: u64,
+    /// What all SMC-R connections together have done, those that are gone included.
+    pub smcr: SocketStats,
     /// Octets all applications sent.
     pub octets_sent: u64,
     /// Octets all applications received.
@@ -166,6 +168,46 @@ impl StackStats {
     }
 }
 
+impl Connection {
+    /// What it has done so far.
+    pub(crate) const fn stats(&self) -> SocketStats {
+        let messages = match &self.phase {
+            Phase::Smc(smc) => smc.stats,
+            _ => self.stats.messages,
+        };
+        SocketStats { messages, ..self.stats }
+    }
+}
+
+impl SocketStats {
+    /// Adds what a connection has done, if it is SMC-R.
+    pub(crate) fn add_smcr(&mut self, connection: &Connection) {
+        if !matches!(connection.phase, Phase::Smc(_)) {
+            return;
+        }
+        let SocketStats {
+            octets_sent,
+            octets_received,
+            sends,
+            receives,
+            sends_blocked,
+            receives_blocked,
+            messages,
+        } = connection.stats();
+        self.octets_sent += octets_sent;
+        self.octets_received += octets_received;
+        self.sends += sends;
+        self.receives += receives;
+        self.sends_blocked += sends_blocked;
+        self.receives_blocked += receives_blocked;
+        self.messages.sent += messages.sent;
+        self.messages.updates += messages.updates;
+        self.messages.blocked += messages.blocked;
+        self.messages.heard += messages.heard;
+        self.messages.writes += messages.writes;
+    }
+}
+
 impl<P: Provider> Stack<P> {
     /// What it has done so far, in sum.
     #[must_use]
@@ -174,7 +216,12 @@ impl<P: Provider> Stack<P> {
         for link in self.shared.groups.values().flat_map(|group| group.links.iter().flatten()) {
             work.add(&WorkStats::of(link, &self.shared.provider));
         }
+        let mut smcr = self.shared.stats.smcr;
+        for connection in self.connections.values() {
+            smcr.add_smcr(connection);
+        }
         StackStats {
+            smcr,
             work,
             time_waits: self.shared.time_waits.len() as u64,
             time_waits_dropped: self.shared.time_waits.dropped,
@@ -190,11 +237,7 @@ impl<P: Provider> Socket<'_, P> {
     /// What it has done so far.
     #[must_use]
     pub const fn stats(&self) -> SocketStats {
-        let messages = match &self.connection.phase {
-            Phase::Smc(smc) => smc.stats,
-            _ => self.connection.stats.messages,
-        };
-        SocketStats { messages, ..self.connection.stats }
+        self.connection.stats()
     }
 
     /// Octets were sent, or not: counts that, and sees to what follows.

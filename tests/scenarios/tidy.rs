@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
-    ("cli", &["smolsmc", "decode", "ethernet"]),
+    ("cli", &["smolsmc", "decode", "ethernet", "roce"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),

@@ -48,6 +48,37 @@ fn a_socket_counts_what_was_done_with_it() {
     }
 }
 
+/// A list of what there is, and sums that do not lose those that are gone.
+#[test]
+fn connections_are_listed_and_summed_up_beyond_their_end() {
+    let mut pair = Pair::new(138);
+    let (client, server) = pair.connect();
+    pair.transfer((CLIENT, client), (SERVER, server), 100_000);
+    pair.lan.stack(CLIENT).socket(client).unwrap().shutdown();
+    pair.lan.run_for(Duration::from_millis(5));
+    let here = stats(&mut pair, CLIENT, client);
+    let [ours, theirs] = [CLIENT, SERVER].map(|host| pair.lan.stack(host).connections()[0]);
+    assert_eq!((ours.socket, ours.stats, ours.error, ours.is_released), (client, here, None, false));
+    assert_eq!((ours.local, ours.remote), (theirs.remote, theirs.local));
+    assert_eq!((ours.state, theirs.state), ("PEERCLOSEWAIT1", "APPCLOSEWAIT1"));
+    let (rings, peers) = (ours.rings.unwrap(), theirs.rings.unwrap());
+    assert_eq!((rings.own, rings.peer, peers.peer), (peers.peer, peers.own, rings.own));
+    assert_eq!((rings.readable, rings.waiting, rings.unacknowledged), (0, 0, 0));
+    assert!(rings.space > 0 && rings.space <= rings.peer, "the peer tells of what it has read now and then");
+    assert_eq!(pair.lan.stack(SERVER).listeners()[0].ready, 0);
+
+    pair.close(SERVER, server);
+    pair.close(CLIENT, client);
+    pair.until_closed();
+    assert_eq!(pair.lan.stack(CLIENT).connections(), []);
+    let all = pair.lan.stack(CLIENT).stats().smcr;
+    assert_eq!(
+        (all.octets_sent, all.sends, all.messages.writes),
+        (100_000, here.sends, here.messages.writes)
+    );
+    assert!(all.messages.sent > here.messages.sent, "its close is counted too");
+}
+
 #[test]
 fn messages_are_counted_as_a_bystander_counts_them() {
     let mut pair = Pair::new(132);

@@ -1,0 +1,186 @@
+//! What all nodes are told on the command line, and how they start with it.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use smolsmc::{Config, Eid, Mac, PortConfig, SocketOptions};
+use smolsmc_ethernet::{PcapFile, Port};
+
+use super::{Cable, Clock, Node};
+use crate::address;
+use crate::control::Control;
+
+/// The enterprise id of nodes that were given none: two smolsmc commands find
+/// each other, and nobody else.
+pub(crate) const DEFAULT_EID: &str = "SMOLSMC";
+
+/// Options that all nodes share.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Node")]
+pub(crate) struct NodeArguments {
+    /// Where the Ethernet cable goes: unix:PATH, unix-listen:PATH (a socket in
+    /// QEMU's framing), tap:NAME (needs CAP_NET_ADMIN or an interface made for
+    /// this user) or packet:IFNAME (needs CAP_NET_RAW). May be repeated: a link
+    /// group then has two links, and outlives one of them
+    #[arg(long, value_name = "PORT", required = true)]
+    link: Vec<String>,
+
+    /// This host's address and its subnet's prefix length; once or twice, or with
+    /// several links once for each, in their order
+    #[arg(long, value_name = "ADDR/PREFIX", required = true, value_parser = address::subnet_address)]
+    ip: Vec<(IpAddr, u8)>,
+
+    /// The router for other subnets, on the first link
+    #[arg(long, value_name = "IP")]
+    gateway: Option<Ipv4Addr>,
+
+    /// This host's Ethernet address, for each link in order [default: made from
+    /// the IP address]
+    #[arg(long, value_parser = address::mac)]
+    mac: Vec<Mac>,
+
+    /// Enterprise id, the preferred one first; may be repeated. Hosts without one
+    /// in common fall back to TCP
+    #[arg(long, value_name = "EID", default_value = DEFAULT_EID, value_parser = address::eid)]
+    pub(crate) eid: Vec<Eid>,
+
+    /// Octets of IP in a frame [default: 1500, or what the interface has]
+    #[arg(long, value_name = "N")]
+    mtu: Option<u16>,
+
+    /// Writes all frames to this file, for `smolsmc decode`; those of a second
+    /// link to FILE.2
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+
+    /// SMC-R or nothing: a connection that would be TCP is an error
+    #[arg(long)]
+    strict: bool,
+
+    /// TCP and nothing else: SMC is neither offered nor answered
+    #[arg(long, conflicts_with = "strict")]
+    tcp: bool,
+
+    /// How to wait: asking again and again, or asleep until something comes
+    #[arg(long, value_enum, default_value_t = Mode::Interrupt)]
+    mode: Mode,
+
+    /// Makes a socket here, which tells `smolsmc ss` and `smolsmc stats` of this
+    /// node
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Results as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a node waits.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    Busy,
+    Interrupt,
+}
+
+impl NodeArguments {
+    /// What a socket of this node wants.
+    pub(crate) fn socket_options(&self) -> SocketOptions {
+        let mut options = SocketOptions::default();
+        options.strict = self.strict;
+        options.plain_tcp = self.tcp;
+        options
+    }
+
+    /// Opens the ports and starts a stack on them; an error is one sentence.
+    pub(crate) fn start(&self) -> Result<Node, String> {
+        self.start_with(|_| {})
+    }
+
+    /// [`NodeArguments::start`] with something changed.
+    pub(crate) fn start_with(&self, change: impl FnOnce(&mut Config)) -> Result<Node, String> {
+        let stop = stop_on_signals().map_err(|error| format!("signals cannot be handled: {error}"))?;
+        let several = self.link.len() > 1;
+        if several && self.ip.len() != self.link.len() {
+            let (links, given) = (self.link.len(), self.ip.len());
+            return Err(format!("{links} links need an --ip each, in the same order; there are {given}"));
+        }
+        let control = self.control.as_deref().map(Control::listen).transpose()?;
+        let clock = Clock::start();
+        let mut cables = Vec::new();
+        for (name, number) in self.link.iter().zip(1..) {
+            cables.push(self.cable(name, number)?);
+        }
+        let mtus: Vec<_> = cables.iter().map(|cable| cable.port().mtu()).collect();
+        let mut config = self.config(&mtus)?;
+        change(&mut config);
+        let stack = smolsmc::soft(config, clock.now()).map_err(|error| error.to_string())?;
+        for cable in &cables {
+            if let Some(reason) = cable.port().down_reason() {
+                eprintln!("{}: {reason}", cable.name);
+            }
+        }
+        let mut node = Node::new(stack, cables, self.mode, clock, stop);
+        node.control = control;
+        Ok(node)
+    }
+
+    fn cable(&self, name: &str, number: usize) -> Result<Cable, String> {
+        let port = Port::open_with_mtu(name, self.mtu).map_err(|error| error.to_string())?;
+        let Some(path) = &self.pcap else { return Ok(Cable::new(name, port, PcapFile::none(), None)) };
+        let path = numbered(path, number);
+        let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let file = PcapFile::new(BufWriter::new(file), u64::try_from(epoch).unwrap_or(0));
+        Ok(Cable::new(name, port, file, Some(path)))
+    }
+
+    /// What a stack of this node is made from, on ports with these MTUs.
+    pub(crate) fn config(&self, mtus: &[u16]) -> Result<Config, String> {
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy).map_err(|error| format!("the system has no randomness: {error}"))?;
+        let mut config = Config::new(entropy);
+        config.eids.clone_from(&self.eid);
+        let several = mtus.len() > 1;
+        config.max_links = if several { 2 } else { 1 };
+        for (index, mtu) in mtus.iter().enumerate() {
+            let addresses = if several { self.ip.get(index..=index) } else { self.ip.get(..) };
+            let addresses = addresses.unwrap_or_default();
+            let first = addresses.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |(address, _)| *address);
+            let mac = self.mac.get(index).copied().unwrap_or_else(|| address::mac_of(first));
+            let mut port = PortConfig::new(mac, *mtu);
+            port.addresses = addresses.to_vec();
+            port.gateway = self.gateway.filter(|_| index == 0);
+            config.ports.push(port);
+        }
+        Ok(config)
+    }
+}
+
+/// The file for a link: its number is added from the second on.
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+/// Becomes true with SIGINT or SIGTERM; a second one ends the process.
+pub(crate) fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
