@@ -193,6 +193,10 @@ impl<P: Provider> Shared<P> {
                 Some(true) => self.rkey_confirmed(handle, connection),
                 Some(false) => self.decline(handle, connection, Diagnosis::REGISTER_MR),
             },
+            Rendezvous::Link(half) if half.is_doomed => match past {
+                true => self.decline(handle, connection, Diagnosis::TIMEOUT_CONFIRM_LINK),
+                false => Ok(Next::Wait),
+            },
             Rendezvous::Link(half) => {
                 let key = half.group;
                 self.look_at_link(handle, connection, key)
@@ -265,6 +269,17 @@ impl<P: Provider> Shared<P> {
             // the stream of octets: it is declined when it is here.
             (Phase::Rendezvous(Rendezvous::Confirm(half)), _) => {
                 half.is_doomed = true;
+                Ok(Next::Wait)
+            }
+            // The server's Decline comes later than we tire of waiting: from Linux
+            // 6.12 5.1 s after the Confirm. It reads none of ours by then, which
+            // would be octets of its stream.
+            (
+                Phase::Rendezvous(Rendezvous::Link(half)),
+                ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout),
+            ) if connection.role == Role::Client => {
+                half.is_doomed = true;
+                connection.phase_until = Some(self.now + self.config.timers.clc);
                 Ok(Next::Wait)
             }
             (Phase::Rendezvous(_), ConnectionError::LinkDown(DownReason::ConfirmLinkTimeout)) => {

@@ -11,7 +11,7 @@ const TROUBLE: [&str; 7] =
 
 /// Lines at warning level or worse that belong to a healthy life. SMC reports
 /// its links and devices as warnings.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 13] = [
     "smc: adding ib device",
     "smc: removing ib device",
     "has pnetid",
@@ -27,6 +27,7 @@ const HARMLESS: [&str; 12] = [
     "hrtimer: interrupt took",
     // TCP on a NIC that is being emulated.
     "TCP: Possible SYN flooding",
+    "speed is unknown, defaulting to",
 ];
 
 /// The lines that a scenario must answer for.

@@ -122,6 +122,31 @@ fn a_link_that_is_never_confirmed() {
     declined(SERVER, Diagnosis::TIMEOUT_CONFIRM_LINK, lost());
 }
 
+/// A Linux server says so 5.1 s after the Confirm, and does not read by then: the
+/// client, who waits 4 s for CONFIRM LINK, must leave the word to it. (Our server
+/// would notice by 5.1 s that the client's queue pair is gone.)
+#[test]
+fn a_server_that_declines_late_is_waited_for() {
+    let lost = llc(0x21, false, |m| m[0] = 0x2f);
+    let late = |host, config: &mut Config| {
+        if host == SERVER {
+            config.timers.link.confirm_link_response = Duration::from_millis(4500);
+        }
+    };
+    declined_by(SERVER, Diagnosis::TIMEOUT_CONFIRM_LINK, late, Some(lost));
+}
+
+/// A server that says nothing is not waited for without end.
+#[test]
+fn a_server_that_never_declines_is_declined() {
+    let lost = llc(0x21, false, |m| m[0] = 0x2f);
+    let never = |host, config: &mut Config| match host {
+        CLIENT => config.timers.clc = Duration::from_millis(200),
+        _ => config.timers.link.confirm_link_response = Duration::from_secs(60),
+    };
+    declined_by(CLIENT, Diagnosis::TIMEOUT_CONFIRM_LINK, never, Some(lost));
+}
+
 #[test]
 fn an_rmb_the_peer_will_not_have() {
     let mut pair = Pair::new(72);
