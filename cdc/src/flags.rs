@@ -62,6 +62,15 @@ impl StateFlags {
     pub const fn ends_stream(self) -> bool {
         !self.is_empty()
     }
+
+    /// Whether the sender's stream of octets has ended where the sender meant it
+    /// to: it said D or C, an A after which changes nothing (no sender puts C and A
+    /// into one message: Linux 6.12 smc_close). An abort alone may have cut it short.
+    #[inline]
+    #[must_use]
+    pub const fn completes_stream(self) -> bool {
+        self.contains(Self::SENDING_DONE) || self.contains(Self::CLOSED)
+    }
 }
 
 /// One letter per flag in the order B, P, U, R, F; `-` for none.

@@ -45,11 +45,15 @@ impl<P: Provider> RemoteSpan for ReadableSpan<'_, P> {
 
 impl<P: Provider> Socket<'_, P> {
     /// Receives octets into `out`, as many as there are; returns how many, 0 at
-    /// the end of the stream. It stops where an urgent octet is or was, so that
+    /// the end of the stream: all the peer sent before its close has been read.
+    /// (Linux 6.12 reads 0 after an abort, too; here that is an error, so that a
+    /// stream cut short is never taken for a whole one.) It stops where an urgent octet is or was, so that
     /// [`Socket::is_at_urgent`] can be asked.
     ///
     /// # Errors
-    /// [`RecvError::WouldBlock`] if there is nothing now.
+    /// [`RecvError::WouldBlock`] if there is nothing now; [`RecvError::Over`] once
+    /// the connection has failed or the peer has aborted it, and what came before
+    /// has been read.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         let received = self.take(out);
         self.received(received)
@@ -169,9 +173,12 @@ impl<P: Provider> Socket<'_, P> {
 impl Smc {
     #[inline]
     fn next_read(&self) -> Result<usize, RecvError> {
+        let state = self.flow.peer_state();
         match (self.flow.next_read(), self.error) {
-            (0, _) if self.flow.peer_state().ends_stream() => Ok(0),
+            (0, _) if state.completes_stream() => Ok(0),
             (0, Some(error)) => Err(RecvError::Over(error)),
+            // Aborted, with no error of its own: not the end of a stream either.
+            (0, None) if state.ends_stream() => Err(RecvError::Over(ConnectionError::PeerAborted)),
             (0, None) => Err(RecvError::WouldBlock),
             (readable, _) => Ok(readable as usize),
         }

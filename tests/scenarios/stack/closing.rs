@@ -55,8 +55,7 @@ fn close_with_octets_unread_is_an_abort() {
     send_some(&mut pair.lan, (CLIENT, client), 7, 0, 1000);
     pair.lan.run_for(Duration::from_millis(10));
     pair.close(SERVER, server);
-    assert_eq!(pair.read_to_end((CLIENT, client)), 0);
-    assert_eq!(pair.error(CLIENT, client), Some(ConnectionError::PeerAborted));
+    pair.until_aborted(CLIENT, client);
     pair.close(CLIENT, client);
     pair.until_closed();
     pair.explain();
@@ -70,8 +69,7 @@ fn abort_is_told_by_either_side() {
         let sockets = [client, server];
         pair.lan.stack(first).socket(sockets[first]).unwrap().abort();
         let second = OTHER[first];
-        assert_eq!(pair.read_to_end((second, sockets[second])), 0);
-        assert_eq!(pair.error(second, sockets[second]), Some(ConnectionError::PeerAborted));
+        pair.until_aborted(second, sockets[second]);
         let sent = pair.lan.stack(second).socket(sockets[second]).unwrap().send(b"x");
         assert_eq!(sent, Err(SendError::Over(ConnectionError::PeerAborted)));
         pair.close(second, sockets[second]);
@@ -251,7 +249,12 @@ fn learned(
 ) {
     let error = table.error[who].then_some(ConnectionError::PeerAborted);
     assert_eq!(pair.error(who, socket), error, "{who}: {what:?}");
-    let end = if table.ends[who].heard().is_empty() { Err(RecvError::WouldBlock) } else { Ok(0) };
+    let heard = table.ends[who].heard();
+    let end = match (heard.completes_stream(), heard.ends_stream()) {
+        (true, _) => Ok(0),
+        (false, true) => Err(RecvError::Over(ConnectionError::PeerAborted)),
+        (false, false) => Err(RecvError::WouldBlock),
+    };
     let received = pair.lan.stack(who).socket(socket).unwrap().recv(&mut [0]);
     assert_eq!(received, end, "{who}: {what:?}");
 }

@@ -108,6 +108,16 @@ impl Pair {
         received
     }
 
+    /// Steps until the peer's abort has come, which no read takes for the end of a
+    /// stream.
+    pub(super) fn until_aborted(&mut self, host: usize, socket: SocketHandle) {
+        let aborted = Err(RecvError::Over(ConnectionError::PeerAborted));
+        self.lan.until(Duration::from_secs(30), "the abort", |lan| {
+            lan.stack(host).socket(socket).unwrap().recv(&mut [0]) == aborted
+        });
+        assert_eq!(self.error(host, socket), Some(ConnectionError::PeerAborted));
+    }
+
     /// What a bystander, who knows nothing of the stacks, makes of all frames so
     /// far: nothing unknown, no rule broken.
     pub(super) fn explain(&self) -> Vec<FrameReport> {
