@@ -91,7 +91,7 @@ pub fn soft(mut config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftErro
                 IpAddr::V4(address) => Gid::from_ipv4(address.octets()),
                 IpAddr::V6(address) => Gid(address.octets()),
             };
-            rdma.gids.push(GidEntry { gid, kind: GidKind::RoCEv2, vlan: None });
+            rdma.gids.push(GidEntry { gid, kind: GidKind::RoCEv2, vlan: port.vlan });
         }
         nic.devices.push(nic::DeviceConfig::new(alloc::vec![rdma]));
         port.rdma = Some(RdmaPort { device: DeviceId(number), port: PortNumber(1) });

@@ -125,6 +125,9 @@ pub struct PortConfig {
     pub mac: Mac,
     /// Octets an Ethernet frame carries on it: 1500 as a rule.
     pub ethernet_mtu: u16,
+    /// The VLAN it is in, 1 to 4094: all of its frames carry that tag, TCP's and
+    /// RoCE's, and others are not for it. Links of a group are in one VLAN.
+    pub vlan: Option<u16>,
     /// Its addresses, each with its prefix length; at most two.
     pub addresses: Vec<(IpAddr, u8)>,
     /// The router for what lies beyond the prefixes.
@@ -137,7 +140,7 @@ impl PortConfig {
     /// A port without addresses.
     #[must_use]
     pub const fn new(mac: Mac, ethernet_mtu: u16) -> Self {
-        Self { mac, ethernet_mtu, addresses: Vec::new(), gateway: None, rdma: None }
+        Self { mac, ethernet_mtu, vlan: None, addresses: Vec::new(), gateway: None, rdma: None }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -147,6 +150,9 @@ impl PortConfig {
         }
         if self.ethernet_mtu < 576 {
             return Err(ConfigError::EthernetMtu(self.ethernet_mtu));
+        }
+        if self.vlan.is_some_and(|vid| !(1..=4094).contains(&vid)) {
+            return Err(ConfigError::Vlan(self.vlan.unwrap_or_default()));
         }
         if self.addresses.len() > smoltcp::config::IFACE_MAX_ADDR_COUNT {
             return Err(ConfigError::Addresses(self.addresses.len()));

@@ -9,7 +9,7 @@ use smoltcp::socket::tcp::State;
 use crate::connection::Phase;
 use crate::deadlines::Due;
 use crate::handle::SocketHandle;
-use crate::port::{Port, Segment, ToTcp, Tuple, is_stray_roce};
+use crate::port::{Port, Segment, ToTcp, Tuple, Untagged, is_stray_roce};
 use crate::shared::{Connections, Shared};
 use crate::time_wait::Verdict;
 
@@ -31,6 +31,12 @@ impl<P: Provider> Shared<P> {
         {
             return;
         }
+        let untagged = port.untagged(frame);
+        let frame = match &untagged {
+            Untagged::Plain(frame) => frame,
+            Untagged::Stripped(frame, len) => frame.get(..*len).unwrap_or_default(),
+            Untagged::Foreign => return,
+        };
         match Segment::of(frame) {
             Some(segment) if port.has_address(segment.to.ip()) => {
                 self.segment(connections, nobody, index, port, (&segment, frame), to_tcp);
@@ -38,7 +44,7 @@ impl<P: Provider> Shared<P> {
             // To a GID that is not ours, or no more: as Linux, say nothing.
             None if is_stray_roce(frame) => {}
             _ => {
-                to_tcp(port, nobody);
+                to_tcp(port, frame, nobody);
                 self.neighbour_perhaps(connections);
             }
         }
@@ -74,7 +80,7 @@ impl<P: Provider> Shared<P> {
                 }
             }
             // smoltcp answers with RST.
-            _ => return to_tcp(port, nobody),
+            _ => return to_tcp(port, frame, nobody),
         };
         let Some(connection) = connections.get_mut(handle) else { return };
         if matches!(connection.phase, Phase::Opening) {
@@ -89,7 +95,7 @@ impl<P: Provider> Shared<P> {
             return;
         }
         let was_opening = connection.tcp.state() == State::SynSent;
-        to_tcp(port, &mut connection.tcp.set);
+        to_tcp(port, frame, &mut connection.tcp.set);
         connection.is_crossed |= was_opening && connection.tcp.state() == State::SynReceived;
         connection.tcp.look(self.now);
         if matches!(connection.phase, Phase::Tcp(_)) {

@@ -42,6 +42,9 @@ pub enum ConfigError {
     /// With none of it nothing would ever move.
     #[error("the limit {0} is 0")]
     NoneAllowed(&'static str),
+    /// No VLAN has this number.
+    #[error("{0} is no VLAN: 1 to 4094 are")]
+    Vlan(u16),
     /// So few that there would be little room beside TEST LINK.
     #[error("peer_receives must be at least 16, not {0}")]
     PeerReceives(u32),

@@ -114,7 +114,11 @@ impl<P: Provider> Shared<P> {
 
     /// A port that no link of the group uses.
     fn further_place(&self, group: &Group) -> Option<Place> {
-        let unused = |port: &usize| group.links.iter().flatten().all(|link| link.port != *port);
+        let vlan = |port: usize| self.ports.get(port).and_then(|port| port.vlan);
+        let unused = |port: &usize| {
+            let same_vlan = vlan(*port) == vlan(group.port);
+            same_vlan && group.links.iter().flatten().all(|link| link.port != *port)
+        };
         let direct = group.links.iter().flatten().next().is_some_and(|link| link.is_direct);
         let place = (0..self.ports.len()).filter(unused).find_map(|port| self.place_on(port))?;
         Some(Place { is_direct: direct, ..place })
@@ -128,7 +132,7 @@ impl<P: Provider> Shared<P> {
             return None;
         }
         let on_subnet = |gid: [u8; 4]| port.neighbour_of(gid.into()).is_some();
-        let (gid_index, gid) = choose_gid(&self.provider, rdma, on_subnet)?;
+        let (gid_index, gid) = choose_gid(&self.provider, rdma, port.vlan, on_subnet)?;
         let (_, cq) = *self.cqs.iter().find(|(device, _)| *device == rdma.device)?;
         let (mac, mtu) = (attributes.mac, attributes.active_mtu);
         Some(Place { port: index, rdma, cq, gid_index, gid, mac, mtu, is_direct: true })

@@ -20,8 +20,6 @@
 //! The owner of a stack decides how to wait: it calls `poll` in a loop, or arms
 //! ([`Stack::arm`]) and sleeps until a frame, a notification, or
 //! [`Stack::poll_at`].
-//!
-//! What is not here yet: VLANs.
 
 #![no_std]
 #![forbid(unsafe_code)]

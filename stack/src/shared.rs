@@ -116,7 +116,7 @@ impl<P: Provider> Shared<P> {
             return None;
         }
         let on_subnet = |gid: [u8; 4]| port.neighbour_of(gid.into()) == Some(local);
-        let (gid_index, gid) = choose_gid(&self.provider, rdma, on_subnet)?;
+        let (gid_index, gid) = choose_gid(&self.provider, rdma, port.vlan, on_subnet)?;
         let (_, cq) = *self.cqs.iter().find(|(device, _)| *device == rdma.device)?;
         let (mac, mtu) = (attributes.mac, attributes.active_mtu);
         Some(Place { port: index, rdma, cq, gid_index, gid, mac, mtu, is_direct: true })

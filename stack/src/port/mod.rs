@@ -2,6 +2,7 @@
 
 mod carrier;
 mod segment;
+mod tagged;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -14,6 +15,8 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use carrier::{BARE_MAX, Inlet, Outlet, bare_frame};
 pub(crate) use segment::{Segment, is_stray_roce};
+pub(crate) use tagged::Untagged;
+use tagged::{Tagged, WithTag, untag};
 
 use crate::config::PortConfig;
 use crate::connection::Connection;
@@ -25,13 +28,15 @@ pub(crate) struct Port {
     pub(crate) iface: Interface,
     mac: Mac,
     pub(crate) mtu: u16,
+    pub(crate) vlan: Option<u16>,
     pub(crate) rdma: Option<RdmaPort>,
     pub(crate) addresses: Vec<(IpAddr, u8)>,
     pub(crate) has_gateway: bool,
 }
 
-/// Lets smoltcp look at the frame that has just come, with these sockets.
-pub(crate) type ToTcp<'a> = &'a mut dyn FnMut(&mut Port, &mut SocketSet<'static>);
+/// Lets smoltcp look at the frame that has just come, now without a tag, with
+/// these sockets.
+pub(crate) type ToTcp<'a> = &'a mut dyn FnMut(&mut Port, &[u8], &mut SocketSet<'static>);
 
 /// The four numbers that name a TCP connection, from our side, and the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +66,7 @@ impl Port {
             iface,
             mac: config.mac,
             mtu: config.ethernet_mtu,
+            vlan: config.vlan,
             rdma: config.rdma,
             addresses: config.addresses.clone(),
             has_gateway: config.gateway.is_some(),
@@ -93,6 +99,12 @@ impl Port {
         self.neighbour_of(other).or_else(routed)
     }
 
+    /// A frame without the tag of this port.
+    #[inline]
+    pub(crate) fn untagged<'f>(&self, frame: &'f [u8]) -> Untagged<'f> {
+        untag(frame, self.vlan)
+    }
+
     /// Takes the next frame of the device, if there is one. `whose` says what
     /// becomes of it, and may hand it to a set of TCP sockets.
     #[inline]
@@ -102,11 +114,11 @@ impl Port {
         device: &mut D,
         whose: impl FnOnce(&mut Self, &[u8], ToTcp<'_>),
     ) -> bool {
-        let Some((rx, tx)) = device.receive(moment(now)) else { return false };
-        let mtu = self.mtu;
+        let Some((rx, token)) = device.receive(moment(now)) else { return false };
+        let (mtu, vlan) = (self.mtu, self.vlan);
         rx.consume(|frame| {
-            let mut tx = Some(tx);
-            whose(self, frame, &mut |port, set| {
+            let mut tx = Some(WithTag { token, vlan });
+            whose(self, frame, &mut |port, frame, set| {
                 let mut inlet = Inlet::new(frame, tx.take(), mtu);
                 port.iface.poll_ingress_single(moment(now), &mut inlet, set);
             });
@@ -130,7 +142,8 @@ impl Port {
             return self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
         }
         let seen = is_noted.then_some(&mut tcp.seen);
-        let mut outlet = Outlet::new(device, seen, self.mtu, with_option, frames_max);
+        let mut device = Tagged::new(device, self.vlan);
+        let mut outlet = Outlet::new(&mut device, seen, self.mtu, with_option, frames_max);
         while !outlet.is_shut() {
             if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
                 == smoltcp::iface::PollResult::None
@@ -152,6 +165,7 @@ impl Port {
         peer: Mac,
     ) -> bool {
         quiet.run_timer(now);
+        let mut device = Tagged::new(device, self.vlan);
         while !quiet.is_silent() {
             let Some(token) = device.transmit(moment(now)) else { return true };
             let Some(bare) = quiet.next_segment(now) else { break };
@@ -174,6 +188,7 @@ impl Port {
         (tuple, to): (&Tuple, Mac),
         bare: Bare,
     ) {
+        let mut device = Tagged::new(device, self.vlan);
         let Some(token) = device.transmit(moment(now)) else { return };
         let mut frame = [0; BARE_MAX];
         let len = bare_frame(&mut frame, (self.mac, to), tuple, bare);

@@ -25,4 +25,5 @@ mod sockets;
 mod two_links;
 mod urgent;
 mod versions;
+mod vlans;
 mod wakers;
