@@ -446,8 +446,8 @@ impl<P: Provider> Stack<P> {
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
-                shared.enter_time_wait(connection);
                 shared.stats.smcr.add_smcr(connection);
+                shared.enter_time_wait(connection);
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;

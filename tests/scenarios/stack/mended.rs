@@ -136,14 +136,21 @@ fn declines_that_cross_leave_clean_streams() {
     for millis in [20, 100, 400] {
         for later in 0..8 {
             let delay = Duration::from_millis(millis);
-            // The server's queue pair gives up after eight tries, a little more than
-            // a second; with Linux's times the client would wait for four.
-            let mut pair = Pair::of(67, |_, config| {
-                let patience = Duration::from_millis(1050 + millis * later / 2);
-                config.timers.link.confirm_link_request = patience;
+            // The client declines when CONFIRM LINK has not come and then the server
+            // has said nothing for the time of a CLC message; the server, some time
+            // before or after.
+            let mut pair = Pair::of(67, |host, config| match host {
+                CLIENT => {
+                    config.timers.link.confirm_link_request = Duration::from_millis(500);
+                    config.timers.clc = Duration::from_millis(2000);
+                }
+                _ => {
+                    let patience = Duration::from_millis(2500 + millis * later / 2 - millis);
+                    config.timers.link.confirm_link_response = patience;
+                }
             });
+            pair.lan.meddler = Some(llc(0x21, false, |m| m[0] = 0x2f));
             for host in [CLIENT, SERVER] {
-                pair.lan.block_roce(host, true);
                 pair.lan.set_faults(host, Faults { delay, ..Faults::default() });
             }
             let client = pair.begin(SocketOptions::default());

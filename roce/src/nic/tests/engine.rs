@@ -95,6 +95,7 @@ fn take_sets_the_clock() {
     assert_eq!(pair.sides[0].nic.counters().timeouts, 0);
     pair.pass(Duration::from_millis(1));
     assert_eq!(pair.sides[0].nic.counters().timeouts, 1);
+    assert_eq!(pair.sides[0].nic.qp_counters(pair.sides[0].qp).unwrap().timeouts, 1);
 }
 
 #[test]

@@ -333,3 +333,22 @@ fn nothing_outstanding_is_waited_for() {
     assert_eq!(pair.sides[0].nic.counters().timeouts, 0);
     assert_eq!(pair.sides[0].nic.poll_at(), None);
 }
+
+/// ACKs are asked for at the same packets of a message, sent again or not.
+#[test]
+fn going_back_counts_to_half_a_window_anew() {
+    let asks = |sent_before: usize| {
+        let mut pair = Pair::new(Setup { window: 8, ..SETUP });
+        let (from, op) = (pair.sides[0].from(0, 256 * 20), pair.write_op(0));
+        pair.sides[0].post(1, op, &[from]);
+        for _ in 0..sent_before {
+            pair.sides[0].emit(pair.now).unwrap();
+        }
+        pair.pass(if sent_before > 0 { Duration::from_millis(135) } else { Duration::ZERO });
+        let frames = pair.collect(0);
+        let seen = frames.iter().map(|frame| pair.seen_as(0, frame));
+        seen.filter(|seen| seen.ack_request).map(|seen| seen.psn).collect::<Vec<_>>()
+    };
+    assert_eq!(asks(0), [3, 7]);
+    assert_eq!(asks(2), [3, 7]);
+}
