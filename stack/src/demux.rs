@@ -112,6 +112,7 @@ impl<P: Provider> Shared<P> {
             self.by_tuple.remove(&tuple);
             self.opening.remove(&handle);
             self.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
+            self.spare.give_back(connection.tcp.take_socket());
             connections.remove(handle);
             return;
         }

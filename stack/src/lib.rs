@@ -50,6 +50,7 @@ mod receives;
 mod rendezvous;
 mod shared;
 mod socket;
+mod spare;
 mod stack;
 mod stats;
 mod summary;

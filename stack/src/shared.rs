@@ -23,6 +23,7 @@ use crate::group::{Group, GroupKey, Place, choose_gid};
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::port::{Port, Tuple};
+use crate::spare::Spare;
 use crate::stats::StackStats;
 use crate::time_wait::TimeWaits;
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared<P> {
     pub(crate) draws: Draws,
     pub(crate) peer_id: PeerId,
     pub(crate) ports: Vec<Port>,
+    pub(crate) spare: Spare,
     pub(crate) cqs: Vec<(DeviceId, CqHandle)>,
     pub(crate) listeners: SlotMap<ListenerHandle, Listener>,
     pub(crate) groups: SlotMap<GroupKey, Group>,

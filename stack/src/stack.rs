@@ -26,6 +26,7 @@ use crate::options::{ListenOptions, SocketOptions};
 use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
+use crate::spare::Spare;
 use crate::stats::{SocketStats, StackStats};
 use crate::tcp::Tcp;
 use crate::time_wait::TimeWaits;
@@ -90,7 +91,9 @@ impl<P: Provider> Stack<P> {
             config.ports.iter().map(|port| Port::new(port, draws.tcp_seed(), now)).collect();
         let mac = config.ports.first().map_or(Mac::default(), |port| port.mac);
         let events = Events::new(config.limits.events);
+        let spare = Spare::new(config.limits.handshakes, config.limits.tcp_buffer);
         let shared = Shared {
+            spare,
             peer_id: PeerId { instance: draws.instance(), mac },
             config,
             provider,
@@ -439,8 +442,10 @@ impl<P: Provider> Stack<P> {
             shared.end_hold(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
-            if connection.needs_no_buffers() {
-                connection.tcp.become_quiet();
+            if connection.needs_no_buffers()
+                && let Some(socket) = connection.tcp.become_quiet()
+            {
+                shared.spare.give_back(socket);
             }
             // What was sent may be all that an end waited for.
             if shared.is_gone(connection) {
@@ -448,6 +453,7 @@ impl<P: Provider> Stack<P> {
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
                 shared.stats.smcr.add_smcr(connection);
                 shared.enter_time_wait(connection);
+                shared.spare.give_back(connection.tcp.take_socket());
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;
@@ -481,15 +487,15 @@ impl<P: Provider> Shared<P> {
     }
 
     pub(crate) fn new_connection(
-        &self,
+        &mut self,
         tuple: Tuple,
         role: Role,
         options: SocketOptions,
         listener: Option<ListenerHandle>,
     ) -> Connection {
-        let Config { timers, limits, smc, smc_with, .. } = &self.config;
+        let Config { timers, smc, smc_with, .. } = &self.config;
         let wanted = *smc && !options.plain_tcp && smc_with.is_none_or(|with| with(tuple.remote));
-        let mut tcp = Tcp::new(limits.tcp_buffer, timers.tcp);
+        let mut tcp = Tcp::new(self.spare.take(), timers.tcp);
         tcp.set_keep_alive(options.keep_alive);
         Connection {
             tuple,

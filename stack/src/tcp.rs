@@ -1,7 +1,6 @@
 //! The TCP end of one connection: smoltcp's socket, alone in its set, so that a
 //! poll costs the same however many other connections there are.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -45,8 +44,8 @@ pub(crate) struct Seen {
 }
 
 impl Tcp {
-    pub(crate) fn new(buffer: usize, timeout: Duration) -> Self {
-        let mut socket = Socket::new(SocketBuffer::new(vec![0; buffer]), SocketBuffer::new(vec![0; buffer]));
+    /// Of a socket that is closed and has no options.
+    pub(crate) fn new(mut socket: Socket<'static>, timeout: Duration) -> Self {
         // CLC is question and answer: neither side may wait for more to say.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
@@ -76,17 +75,22 @@ impl Tcp {
     }
 
     /// Lets the buffers go if nothing is in them, and nothing unacknowledged:
-    /// from now on octets go another way.
-    pub(crate) fn become_quiet(&mut self) {
+    /// from now on octets go another way. They are returned, in their socket.
+    pub(crate) fn become_quiet(&mut self) -> Option<Socket<'static>> {
         let socket = self.socket();
         let idle = self.quiet.is_none()
             && socket.state() == State::Established
             && socket.send_queue() == 0
             && socket.recv_queue() == 0;
-        if let Some(seen) = self.seen.filter(|_| idle) {
-            *self.socket_mut() = Socket::new(SocketBuffer::new(Vec::new()), SocketBuffer::new(Vec::new()));
-            self.quiet = Some(Quiet::new(seen.next, seen.expected));
-        }
+        let seen = self.seen.filter(|_| idle)?;
+        self.quiet = Some(Quiet::new(seen.next, seen.expected));
+        Some(self.take_socket())
+    }
+
+    /// Takes the socket out, with its buffers; an empty one is in its place.
+    pub(crate) fn take_socket(&mut self) -> Socket<'static> {
+        let empty = Socket::new(SocketBuffer::new(Vec::new()), SocketBuffer::new(Vec::new()));
+        core::mem::replace(self.socket_mut(), empty)
     }
 
     pub(crate) fn connect(&mut self, context: &mut Context, local: SocketAddr, remote: SocketAddr) -> bool {

@@ -6,7 +6,7 @@ use smolsmc::{ConfigError, ConnectionError, Eid, RecvError, SocketOptions, SoftN
 use smolsmc_tests::sim::{Faults, Random, address_of, host_config, second_port};
 use smolsmc_wire::{Duration, Instant};
 
-use super::meddling::{CONFIRM, clc};
+use super::meddling::{CONFIRM, clc, llc};
 use super::pair::{CLIENT, PORT, Pair, SERVER, recv_some, send_some};
 
 fn plain() -> SocketOptions {
