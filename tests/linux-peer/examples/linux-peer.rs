@@ -1,10 +1,11 @@
 //! Boots Linux guests and runs scenarios against them:
 //! `cargo run --release --example linux-peer`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Summary, hold, linux_to_linux, ours, run};
+use smolsmc_linux_peer::{Options, Series, Summary, hold, linux_to_linux, ours, run, table};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -17,12 +18,21 @@ struct Arguments {
     /// Only scenarios whose name begins so; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// All scenarios, those that take long too.
+    #[arg(long)]
+    full: bool,
     /// Keep captures and logs of scenarios that pass, too.
     #[arg(long)]
     keep: bool,
     /// One JSON object on standard output in place of the table.
     #[arg(long)]
     json: bool,
+    /// Write the results there too, as a page in Markdown: docs/interop.md.
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Which Linux; against 6.1 only what holds there is run.
+    #[arg(long, value_name = "SERIES", default_value = "6.12", value_parser = ["6.12", "6.1"])]
+    kernel: String,
     /// Fetch the newest kernel even if one is kept.
     #[arg(long)]
     fetch: bool,
@@ -45,10 +55,19 @@ fn main() -> ExitCode {
     let mut scenarios = ours();
     scenarios.extend(linux_to_linux());
     if arguments.list {
-        scenarios.iter().for_each(|scenario| println!("{:28} {}", scenario.name(), scenario.role()));
+        for scenario in &scenarios {
+            let when = match (scenario.is_elsewhere(), scenario.is_slow()) {
+                (true, _) => ", with --kernel 6.1",
+                (false, true) => ", with --full",
+                (false, false) => "",
+            };
+            println!("{:32} {}{when}", scenario.name(), scenario.role());
+        }
         return ExitCode::SUCCESS;
     }
-    let options = Options { only: arguments.only, keep: arguments.keep, fresh_kernel: arguments.fetch };
+    let Arguments { only, full, keep, fetch, .. } = arguments;
+    let series = if arguments.kernel == "6.1" { Series::V6_1 } else { Series::V6_12 };
+    let options = Options { only, full, keep, series, fresh_kernel: fetch };
     let summary = match run(&scenarios, &options, |line| eprintln!("{line}")) {
         Ok(summary) => summary,
         Err(error) => {
@@ -56,6 +75,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(file) = &arguments.table
+        && let Err(error) = std::fs::write(file, table(&summary))
+    {
+        eprintln!("{}: {error}", file.display());
+        return ExitCode::from(2);
+    }
     if arguments.json {
         match serde_json::to_string_pretty(&summary) {
             Ok(text) => println!("{text}"),
@@ -68,11 +93,15 @@ fn main() -> ExitCode {
 }
 
 fn print_table(summary: &Summary) {
-    println!("\n{:28} {:12} {:6} {:>7}  transport", "scenario", "role", "result", "seconds");
+    println!("\n{:32} {:12} {:6} {:>7}  transport", "scenario", "role", "result", "seconds");
     for outcome in &summary.scenarios {
         let result = if outcome.passed { "pass" } else { "FAIL" };
         let (name, role) = (&outcome.scenario, &outcome.role);
-        println!("{name:28} {role:12} {result:6} {:7.2}  {}", outcome.seconds, outcome.transport);
+        println!(
+            "{name:32} {role:12} {result:6} {:7.2}  {}",
+            outcome.seconds,
+            outcome.transport.replace('\n', "\n    ")
+        );
     }
     let boots: Vec<_> = summary.boots.iter().map(|boot| format!("{boot:.1}")).collect();
     println!("\nLinux {} ({})", summary.kernel, summary.package);

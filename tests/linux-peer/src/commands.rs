@@ -17,6 +17,7 @@ const TRANSFER: f64 = 60.0;
 const TRANSFER_ANSWER: Duration = Duration::from_secs(70);
 /// Octets of one system call, where a scenario has no wish.
 const CHUNK: usize = 64 * 1024;
+const ENOENT: i32 = 2;
 /// The sysctls that a scenario may change: [`Guest::reset`] puts them back.
 const SYSCTLS: [(&str, &str); 6] = [
     ("net.smc.smcr_testlink_time", "30"),
@@ -28,17 +29,20 @@ const SYSCTLS: [(&str, &str); 6] = [
 ];
 
 impl Guest {
-    /// Brings `eth0` up with an address in a network of 24 bits, makes `rxe0` on it
-    /// and sets the one UEID.
+    /// Brings each NIC up with its address in a network of 24 bits, makes an rxe
+    /// device on it and sets the one UEID.
     ///
     /// # Errors
     ///
     /// What the agent says.
-    pub fn set_up(&self, address: Ipv4Addr, ueid: &str) -> Result<()> {
-        let nic = || "eth0".to_owned();
-        let _: () = self.ask(Request::AddAddress { nic: nic(), address, prefix: 24 })?;
-        let _: () = self.ask(Request::LinkState { nic: nic(), up: true })?;
-        let _: () = self.ask(Request::AddRxe { name: "rxe0".to_owned(), nic: nic() })?;
+    pub fn set_up(&self, address: impl Fn(usize) -> Ipv4Addr, ueid: &str) -> Result<()> {
+        for number in 0..self.nic_count() {
+            let nic = || format!("eth{number}");
+            let address = address(number);
+            let _: () = self.ask(Request::AddAddress { nic: nic(), address, prefix: 24 })?;
+            let _: () = self.ask(Request::LinkState { nic: nic(), up: true })?;
+            let _: () = self.ask(Request::AddRxe { name: format!("rxe{number}"), nic: nic() })?;
+        }
         self.set_ueids(&[ueid])
     }
 
@@ -53,7 +57,7 @@ impl Guest {
         ueids.iter().try_for_each(add)
     }
 
-    /// Undoes what a scenario may have done: sockets, netem, sysctls, UEIDs, cables.
+    /// Undoes what a scenario may have done: sockets, netem, MTUs, sysctls, UEIDs, cables.
     ///
     /// # Errors
     ///
@@ -62,10 +66,15 @@ impl Guest {
         let _: () = self.ask(Request::CloseAll)?;
         for number in 0..self.nic_count() {
             let _: () = self.ask(Request::ClearNetem { nic: format!("eth{number}") })?;
+            let _: () = self.ask(Request::Mtu { nic: format!("eth{number}"), mtu: 1500 })?;
             self.carrier(number, true)?;
         }
         for (name, value) in SYSCTLS {
-            self.set_sysctl(name, value)?;
+            match self.set_sysctl(name, value) {
+                // An older kernel has fewer.
+                Err(error) if error.errno() == Some(ENOENT) => {}
+                other => other?,
+            }
         }
         self.set_ueids(&[ueid])
     }

@@ -39,6 +39,14 @@ pub fn write(stream: &mut impl Write, frame: &[u8]) -> io::Result<()> {
     stream.write_all(&octets)
 }
 
+/// IPv4 without options, UDP to port 4791.
+#[must_use]
+pub fn is_roce(frame: &[u8]) -> bool {
+    frame.get(12..15) == Some(&[0x08, 0x00, 0x45])
+        && frame.get(23) == Some(&17)
+        && frame.get(36..38) == Some(&4791_u16.to_be_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{read, write};

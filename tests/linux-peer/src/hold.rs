@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixListener;
 
+use crate::kernel::Series;
 use crate::lab::Lab;
 use crate::plug::Plug;
 use crate::protocol::{Behaviour, Family};
@@ -19,10 +20,10 @@ const ECHO_PORT: u16 = 5000;
 ///
 /// If there is no kernel or no guest.
 pub fn hold(fresh_kernel: bool, mut say: impl FnMut(&str)) -> Result<()> {
-    let lab = Lab::prepare(fresh_kernel)?;
+    let lab = Lab::prepare(Series::default(), fresh_kernel)?;
     let guests = lab.boot(&[GuestConfig::numbered(0, 1)])?;
     let Some(guest) = guests.first() else { return Err(Error::Scenario("no guest came up".to_owned())) };
-    guest.set_up(Stage::address(0), UEID)?;
+    guest.set_up(|nic| Stage::nic_address(0, nic), UEID)?;
     guest.listen(Family::Smc, ECHO_PORT, Behaviour::Echo)?;
     let plug = Plug::new(&guest.nic(0))?;
     let path = lab.folder().join("guest.sock");

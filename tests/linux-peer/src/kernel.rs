@@ -1,4 +1,4 @@
-//! Debian's Linux 6.12: found by apt, unpacked without being installed, kept.
+//! Debian's kernels: found by apt, unpacked without being installed, kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,36 @@ use std::process::Command;
 use crate::error::output;
 use crate::{Error, Result};
 
-/// Stable names; the second is the one of releases whose default kernel is 6.12.
-const META_PACKAGES: [&str; 2] = ["linux-image-6.12-amd64", "linux-image-amd64"];
-/// What the package of the kernel itself must begin and end with. Other flavours
-/// (cloud, rt) end alike but have a word before it; the cloud one lacks rxe.
-const PREFIX: &str = "linux-image-6.12.";
+/// Which Linux the guests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Series {
+    /// 6.12, whose SMC-Rv2.1 this stack is measured against.
+    #[default]
+    V6_12,
+    /// 6.1, Debian 12's own: SMC-Rv2.0.
+    V6_1,
+}
+
+impl Series {
+    /// Packages with stable names; those of releases whose default kernel it is come last.
+    const fn meta_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::V6_12 => &["linux-image-6.12-amd64", "linux-image-amd64"],
+            Self::V6_1 => &["linux-image-amd64"],
+        }
+    }
+
+    /// What the package of the kernel itself begins with.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::V6_12 => "linux-image-6.12.",
+            Self::V6_1 => "linux-image-6.1.",
+        }
+    }
+}
+
+/// What it ends with. Other flavours (cloud, rt) end alike but have a word before
+/// it; the cloud one lacks rxe.
 const SUFFIXES: [&str; 2] = ["-amd64", "-amd64-unsigned"];
 /// Written last, so that half a copy is never used.
 const COMPLETE: &str = "complete";
@@ -30,25 +55,27 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel under `cache`, fetched first if there is none or `fresh` is set.
+    /// The kernel of a series under `cache`, fetched first if there is none or
+    /// `fresh` is set.
     ///
     /// # Errors
     ///
     /// [`Error::Machine`], if this is not a machine with apt, or the package is not to be had.
-    pub fn find(cache: &Path, fresh: bool) -> Result<Self> {
+    pub fn find(cache: &Path, series: Series, fresh: bool) -> Result<Self> {
         let root = cache.join("kernel");
-        if !fresh && let Some(kernel) = kept(&root) {
+        if !fresh && let Some(kernel) = kept(&root, series) {
             return Ok(kernel);
         }
-        fetch(&root)?;
-        kept(&root)
+        fetch(&root, series)?;
+        kept(&root, series)
             .ok_or_else(|| Error::Machine(format!("no kernel in {} after fetching it", root.display())))
     }
 }
 
 /// The newest complete copy.
-fn kept(root: &Path) -> Option<Kernel> {
-    let copies = fs::read_dir(root).ok()?.flatten().filter_map(|entry| {
+fn kept(root: &Path, series: Series) -> Option<Kernel> {
+    let is_it = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(series.prefix());
+    let copies = fs::read_dir(root).ok()?.flatten().filter(is_it).filter_map(|entry| {
         let complete = fs::metadata(entry.path().join(COMPLETE)).ok()?;
         Some((complete.modified().ok()?, entry.path()))
     });
@@ -64,14 +91,17 @@ fn kept(root: &Path) -> Option<Kernel> {
     })
 }
 
-fn fetch(root: &Path) -> Result<()> {
-    let (package, updated) = match package_name() {
+fn fetch(root: &Path, series: Series) -> Result<()> {
+    let (package, updated) = match package_name(series) {
         Some(name) => (name, false),
         None => {
             update_lists()?;
-            let sentence = "apt knows no linux-image-6.12.*-amd64: add Debian 12's security suite, \
-                            Debian 13 or its backports to apt's sources";
-            (package_name().ok_or_else(|| Error::Machine(sentence.to_owned()))?, true)
+            let sentence = format!(
+                "apt knows no {}*-amd64: add Debian 12's security suite, Debian 13 or its backports to \
+                 apt's sources",
+                series.prefix()
+            );
+            (package_name(series).ok_or(Error::Machine(sentence))?, true)
         }
     };
     let scratch = root.join(format!("fetching-{}", std::process::id()));
@@ -80,7 +110,7 @@ fn fetch(root: &Path) -> Result<()> {
         // Old lists name versions that the archive has dropped.
         Err(_) if !updated => {
             update_lists()?;
-            let package = package_name().unwrap_or(package);
+            let package = package_name(series).unwrap_or(package);
             download(&package, &scratch)
         }
         other => other,
@@ -91,30 +121,34 @@ fn fetch(root: &Path) -> Result<()> {
 }
 
 /// The package that holds the kernel, as the stable name depends on it.
-fn package_name() -> Option<String> {
-    for meta in META_PACKAGES {
+fn package_name(series: Series) -> Option<String> {
+    for meta in series.meta_packages() {
         let Ok(shown) = output(Command::new("apt-cache").args(["show", "--no-all-versions", meta])) else {
             continue;
         };
         let depends = shown.lines().find_map(|line| line.strip_prefix("Depends: "));
         let named =
             depends.into_iter().flat_map(|d| d.split(',')).filter_map(|d| d.split_whitespace().next());
-        if let Some(name) = named.into_iter().find(|name| is_generic(name)) {
+        if let Some(name) = named.into_iter().find(|name| is_generic(name, series)) {
             return Some(name.to_owned());
         }
     }
-    // Without the meta package: any generic 6.12, signed or not; the longest
+    // Without the meta package: any generic one, signed or not; the longest
     // version string sorts as the newest well enough.
-    let names = output(Command::new("apt-cache").args(["pkgnames", PREFIX])).ok()?;
-    let mut names: Vec<_> = names.lines().filter(|name| is_generic(name)).map(str::to_owned).collect();
+    let names = output(Command::new("apt-cache").args(["pkgnames", series.prefix()])).ok()?;
+    let mut names: Vec<_> =
+        names.lines().filter(|name| is_generic(name, series)).map(str::to_owned).collect();
     names.sort_by_key(|name| (name.len(), name.clone()));
     names.pop()
 }
 
-/// `linux-image-6.12.<patch>[+debN]-amd64`, with no flavour in between.
-fn is_generic(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
-    SUFFIXES.iter().filter_map(|suffix| rest.strip_suffix(suffix)).any(|version| !version.contains('-'))
+/// `linux-image-6.12.<patch>[+debN]-amd64`, or with `-<abi>`: numbers, but no
+/// flavour in between.
+fn is_generic(name: &str, series: Series) -> bool {
+    let Some(rest) = name.strip_prefix(series.prefix()) else { return false };
+    let is_number = |part: &str| part.starts_with(|first: char| first.is_ascii_digit());
+    let versions = SUFFIXES.iter().filter_map(|suffix| rest.strip_suffix(suffix));
+    versions.into_iter().any(|version| version.split('-').all(is_number))
 }
 
 fn update_lists() -> Result<()> {
@@ -154,15 +188,19 @@ fn unpack(archive: &Path, root: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_generic;
+    use super::{Series, is_generic};
 
     #[test]
     fn only_the_generic_flavour_is_taken() {
-        assert!(is_generic("linux-image-6.12.117+deb12-amd64"));
-        assert!(is_generic("linux-image-6.12.48+deb13-amd64-unsigned"));
-        assert!(!is_generic("linux-image-6.12.117+deb12-cloud-amd64"));
-        assert!(!is_generic("linux-image-6.12.117+deb12-rt-amd64"));
-        assert!(!is_generic("linux-image-6.12.117+deb12-amd64-dbg"));
-        assert!(!is_generic("linux-image-6.1.0-37-amd64"));
+        let is_6_12 = |name| is_generic(name, Series::V6_12);
+        assert!(is_6_12("linux-image-6.12.117+deb12-amd64"));
+        assert!(is_6_12("linux-image-6.12.48+deb13-amd64-unsigned"));
+        assert!(!is_6_12("linux-image-6.12.117+deb12-cloud-amd64"));
+        assert!(!is_6_12("linux-image-6.12.117+deb12-rt-amd64"));
+        assert!(!is_6_12("linux-image-6.12.117+deb12-amd64-dbg"));
+        assert!(!is_6_12("linux-image-6.1.0-37-amd64"));
+        assert!(is_generic("linux-image-6.1.0-37-amd64", Series::V6_1));
+        assert!(!is_generic("linux-image-6.1.0-37-cloud-amd64", Series::V6_1));
+        assert!(!is_generic("linux-image-6.12.117+deb12-amd64", Series::V6_1));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::guest::Booting;
+use crate::kernel::Series;
 use crate::{Error, Guest, GuestConfig, Kernel, Result, initramfs, machine};
 
 /// Where the kernel is kept, if not under `target`.
@@ -30,14 +31,14 @@ impl Lab {
     /// # Errors
     ///
     /// One sentence about what this machine lacks.
-    pub fn prepare(fresh_kernel: bool) -> Result<Self> {
+    pub fn prepare(series: Series, fresh_kernel: bool) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/linux-peer");
         let cache = env::var_os(CACHE_VARIABLE).map_or_else(|| PathBuf::from(default), PathBuf::from);
         make_folder(&cache)?;
         let cache = cache.canonicalize().map_err(Error::io(cache.display().to_string()))?;
         machine::ensure_qemu()?;
-        let kernel = Kernel::find(&cache, fresh_kernel)?;
+        let kernel = Kernel::find(&cache, series, fresh_kernel)?;
         let initramfs = initramfs::build(&cache, &kernel)?;
         sweep(&env::temp_dir());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -34,13 +34,14 @@ mod plug;
 mod qmp;
 mod runner;
 mod scenario;
+mod table;
 mod wire;
 
 pub use control::Pending;
 pub use error::Error;
 pub use guest::{Guest, GuestConfig, Nic};
 pub use hold::hold;
-pub use kernel::Kernel;
+pub use kernel::{Kernel, Series};
 pub use lab::Lab;
 pub use linux_to_linux::scenarios as linux_to_linux;
 pub use ours::scenarios as ours;
@@ -49,6 +50,7 @@ pub use plug::Plug;
 pub use runner::{Options, Outcome, Summary, run};
 pub use scenario::{Scenario, Stage, ensure};
 pub use smolsmc_linux_agent::{pattern, protocol};
+pub use table::table;
 pub use wire::{Direction, Fate, Wire};
 
 /// What can go wrong here, or nothing.

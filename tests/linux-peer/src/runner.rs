@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::kernel::Series;
 use crate::lab::make_folder;
 use crate::plug::Plug;
 use crate::scenario::{Stage, Topology, UEID};
@@ -21,8 +22,13 @@ use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, log_rules};
 pub struct Options {
     /// Names, or beginnings of names; none means all.
     pub only: Vec<String>,
+    /// Slow ones too. Those that are named are run in any case.
+    pub full: bool,
     /// Keep captures and logs of what passed, too.
     pub keep: bool,
+    /// Which kernel. Against another than the usual one only those scenarios are
+    /// run that are said to hold there too.
+    pub series: Series,
     /// Fetch a kernel even if there is one.
     pub fresh_kernel: bool,
 }
@@ -81,10 +87,14 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
     if let [first, ..] = duplicates(scenarios)[..] {
         return Err(Error::Scenario(format!("two scenarios are called {first}")));
     }
-    let is_wanted =
-        |s: &&Scenario| options.only.is_empty() || options.only.iter().any(|o| s.name.starts_with(o));
+    let is_usual = options.series == Series::default();
+    let is_wanted = |s: &&Scenario| match &options.only[..] {
+        [] if !is_usual => s.anywhere,
+        [] => !s.elsewhere && (options.full || !s.slow),
+        only => only.iter().any(|o| s.name.starts_with(o)),
+    };
     let wanted: Vec<_> = scenarios.iter().filter(is_wanted).collect();
-    let lab = Lab::prepare(options.fresh_kernel)?;
+    let lab = Lab::prepare(options.series, options.fresh_kernel)?;
     progress(&format!("kernel {}, ready in {:.1} s", lab.kernel().package, start.elapsed().as_secs_f64()));
     let guests = if wanted.iter().any(|s| s.topology == Topology::Pair) { 2 } else { 1 };
     let mut runner = Runner::new(lab, guests, options.keep);
@@ -110,11 +120,14 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
     })
 }
 
+/// So long may closing all sockets of a guest take.
+const CLOSING: Duration = Duration::from_secs(10);
+
 struct Runner {
     // The wire goes before the guests, and the guests before their lab.
     wire: Option<Wire>,
-    /// Into each guest's first NIC.
-    plugs: Vec<Plug>,
+    /// Into each guest's NICs.
+    plugs: Vec<Vec<Plug>>,
     guests: Vec<Guest>,
     /// The first record of each guest's kernel log that is not looked at yet.
     marks: Vec<u64>,
@@ -138,7 +151,7 @@ impl Runner {
         let result = self.prepare(scenario, &folder, progress).and_then(|()| {
             start = Instant::now();
             let played = self.play(scenario, &folder);
-            let quiet = self.clean_up(&folder);
+            let quiet = self.clean_up(scenario, &folder);
             played.and_then(|transport| quiet.map(|()| transport))
         });
         let seconds = start.elapsed().as_secs_f64();
@@ -164,10 +177,12 @@ impl Runner {
     fn prepare(&mut self, scenario: &Scenario, folder: &Path, progress: &mut impl FnMut(&str)) -> Result<()> {
         let _ = fs::remove_dir_all(folder);
         make_folder(folder)?;
-        if self.guests.is_empty() || !self.guests.iter().all(Guest::is_alive) {
-            self.boot(progress)?;
+        let fits = |guest: &Guest| guest.is_alive() && guest.nic_count() == usize::from(scenario.nics);
+        if self.guests.is_empty() || !self.guests.iter().all(fits) {
+            self.boot(scenario.nics, progress)?;
         }
-        match (scenario.topology, &self.plugs[..]) {
+        let firsts: Vec<_> = self.plugs.iter().filter_map(|plugs| plugs.first()).collect();
+        match (scenario.topology, &firsts[..]) {
             (Topology::Pair, [a, b, ..]) if self.wire.is_none() => {
                 let wire = Wire::between(a.attach()?, b.attach()?);
                 self.wire = Some(wire.map_err(Error::io("cannot make a wire"))?);
@@ -184,16 +199,18 @@ impl Runner {
         Ok(())
     }
 
-    fn boot(&mut self, progress: &mut impl FnMut(&str)) -> Result<()> {
+    fn boot(&mut self, nics: u8, progress: &mut impl FnMut(&str)) -> Result<()> {
         self.wire = None;
         self.plugs.clear();
         self.guests.clear();
-        let configs: Vec<_> = (0..self.guest_count).map(|number| GuestConfig::numbered(number, 1)).collect();
+        let configs: Vec<_> =
+            (0..self.guest_count).map(|number| GuestConfig::numbered(number, nics)).collect();
         self.guests = self.lab.boot(&configs)?;
-        self.plugs = self.guests.iter().map(|guest| Plug::new(&guest.nic(0))).collect::<Result<_>>()?;
+        let plugs = |guest: &Guest| (0..guest.nic_count()).map(|nic| Plug::new(&guest.nic(nic))).collect();
+        self.plugs = self.guests.iter().map(plugs).collect::<Result<_>>()?;
         self.marks = vec![0; self.guests.len()];
         for (number, guest) in self.guests.iter().enumerate() {
-            guest.set_up(Stage::address(number), UEID)?;
+            guest.set_up(|nic| Stage::nic_address(number, nic), UEID)?;
         }
         let slowest = self.guests.iter().map(Guest::boot).max().unwrap_or_default().as_secs_f64();
         progress(&format!("{} guests up in {slowest:.1} s", self.guests.len()));
@@ -218,13 +235,17 @@ impl Runner {
     }
 
     /// Closes what is open and listens to what the kernels have to say.
-    fn clean_up(&self, folder: &Path) -> Result<()> {
+    fn clean_up(&self, scenario: &Scenario, folder: &Path) -> Result<()> {
         let mut complaints = Vec::new();
         for (guest, mark) in self.guests.iter().zip(&self.marks).filter(|(guest, _)| guest.is_alive()) {
             if let Some(wire) = &self.wire {
                 wire.heal();
             }
-            let _: () = guest.ask(crate::protocol::Request::CloseAll)?;
+            // What a guest cannot close any more dies with it.
+            let closed = guest.ask_within::<()>(CLOSING, crate::protocol::Request::CloseAll);
+            if !scenario.spoils {
+                closed?;
+            }
             let lines = guest.kernel_log(*mark)?;
             guest.end_capture()?;
             let text: String =

@@ -10,7 +10,7 @@ use crate::plug::Plug;
 use crate::{Error, Guest, Result, Wire};
 
 /// How long a scenario may take before the whole run is given up.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Does something with guests; returns what carried the data, as `SMC-R` or `TCP 0x03030000`.
 type Run = Box<dyn Fn(&Stage<'_>) -> Result<String>>;
@@ -29,14 +29,30 @@ pub struct Scenario {
     pub(crate) name: String,
     pub(crate) role: String,
     pub(crate) topology: Topology,
+    pub(crate) nics: u8,
+    pub(crate) slow: bool,
     pub(crate) spoils: bool,
+    pub(crate) anywhere: bool,
+    pub(crate) elsewhere: bool,
     pub(crate) limit: Duration,
     pub(crate) run: Run,
 }
 
 impl Scenario {
     fn new(name: &str, role: &str, topology: Topology, run: Run) -> Self {
-        Self { name: name.to_owned(), role: role.to_owned(), topology, spoils: false, limit: LIMIT, run }
+        let (name, role) = (name.to_owned(), role.to_owned());
+        Self {
+            name,
+            role,
+            topology,
+            nics: 1,
+            slow: false,
+            spoils: false,
+            anywhere: false,
+            elsewhere: false,
+            limit: LIMIT,
+            run,
+        }
     }
 
     /// Two guests wired together. `role` says who is what, for the table.
@@ -61,6 +77,32 @@ impl Scenario {
         &self.role
     }
 
+    /// Each guest has so many NICs, with an rxe device and an address on each.
+    #[must_use]
+    pub fn with_nics(mut self, nics: u8) -> Self {
+        self.nics = nics;
+        self
+    }
+
+    /// Left out of a short run.
+    #[must_use]
+    pub fn slow(mut self) -> Self {
+        self.slow = true;
+        self
+    }
+
+    /// True if a short run leaves it out.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// True if it is of use against other kernels only.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
     /// The guests are of no use afterwards: the next scenario gets new ones.
     #[must_use]
     pub fn spoils_guests(mut self) -> Self {
@@ -68,7 +110,21 @@ impl Scenario {
         self
     }
 
-    /// May take longer than three minutes.
+    /// Holds against kernels other than the usual one too.
+    #[must_use]
+    pub fn anywhere(mut self) -> Self {
+        self.anywhere = true;
+        self
+    }
+
+    /// Is of use against other kernels only.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        (self.anywhere, self.elsewhere) = (true, true);
+        self
+    }
+
+    /// May take longer than five minutes.
     #[must_use]
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -79,7 +135,8 @@ impl Scenario {
 /// What a scenario finds: guests that are set up, idle and reset.
 pub struct Stage<'a> {
     pub(crate) guests: &'a [Guest],
-    pub(crate) plugs: &'a [Plug],
+    /// Of each guest, one for each NIC.
+    pub(crate) plugs: &'a [Vec<Plug>],
     pub(crate) wire: Option<&'a Wire>,
     pub(crate) folder: &'a Path,
     pub(crate) port: &'a Cell<u16>,
@@ -98,15 +155,14 @@ impl Stage<'_> {
         self.guests.get(number).ok_or_else(|| Error::Scenario(format!("there is no guest {number}")))
     }
 
-    /// Plugs an end into a guest's first NIC, in place of the wire.
+    /// Plugs an end into a guest's NIC, in place of the wire.
     ///
     /// # Errors
     ///
-    /// If the scenario has no such guest.
-    pub fn attach(&self, number: usize) -> Result<UnixStream> {
-        let plug =
-            self.plugs.get(number).ok_or_else(|| Error::Scenario(format!("there is no guest {number}")))?;
-        plug.attach()
+    /// If the scenario has no such guest, or the guest no such NIC.
+    pub fn attach(&self, number: usize, nic: usize) -> Result<UnixStream> {
+        let plug = self.plugs.get(number).and_then(|plugs| plugs.get(nic));
+        plug.ok_or_else(|| Error::Scenario(format!("there is no NIC {nic} of guest {number}")))?.attach()
     }
 
     /// The wire between both guests' first NICs.
@@ -121,10 +177,16 @@ impl Stage<'_> {
     /// The address of a guest's `eth0`; a prefix of 24 bits goes with it.
     #[must_use]
     pub fn address(number: usize) -> Ipv4Addr {
-        Ipv4Addr::new(10, 9, 0, number as u8 + 1)
+        Self::nic_address(number, 0)
     }
 
-    /// An address in the same network that no guest has.
+    /// The address of a guest's NIC, all in one network.
+    #[must_use]
+    pub fn nic_address(number: usize, nic: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 9, 0, (nic * 10 + number) as u8 + 1)
+    }
+
+    /// An address in the same network that no guest has; those after it are free too.
     #[must_use]
     pub fn free_address() -> Ipv4Addr {
         Ipv4Addr::new(10, 9, 0, 100)

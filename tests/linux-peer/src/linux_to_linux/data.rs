@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Connected, ensure_all, ensure_end};
+use crate::frames::is_roce;
 use crate::protocol::{Behaviour, Family, Half, Netem, Request, SocketOption, Transfer};
 use crate::scenario::{Stage, ensure};
 use crate::{Error, Fate, Result};
@@ -140,13 +141,6 @@ pub(super) fn loss_on_the_wire(stage: &Stage<'_>) -> Result<String> {
     ensure(lost.load(Ordering::Relaxed) > 0, || "nothing was lost".to_owned())?;
     connected.close()?;
     Ok("SMC-R".to_owned())
-}
-
-/// IPv4 without options, UDP to port 4791.
-fn is_roce(frame: &[u8]) -> bool {
-    frame.get(12..15) == Some(&[0x08, 0x00, 0x45])
-        && frame.get(23) == Some(&17)
-        && frame.get(36..38) == Some(&4791_u16.to_be_bytes())
 }
 
 /// Delay and loss in the client's own NIC, as netem makes them.
