@@ -11,7 +11,7 @@ const TROUBLE: [&str; 7] =
 
 /// Lines at warning level or worse that belong to a healthy life. SMC reports
 /// its links and devices as warnings.
-const HARMLESS: [&str; 13] = [
+const HARMLESS: [&str; 14] = [
     "smc: adding ib device",
     "smc: removing ib device",
     "has pnetid",
@@ -25,6 +25,7 @@ const HARMLESS: [&str; 13] = [
     "clocksource:",
     "Unable to calibrate against PIT",
     "hrtimer: interrupt took",
+    "DL replenish lagged too much",
     // TCP on a NIC that is being emulated.
     "TCP: Possible SYN flooding",
     "speed is unknown, defaulting to",
