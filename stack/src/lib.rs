@@ -39,6 +39,7 @@ mod event;
 mod failover;
 mod further_link;
 mod group;
+mod group_life;
 mod handle;
 mod held;
 mod listener;
