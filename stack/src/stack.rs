@@ -418,7 +418,6 @@ impl<P: Provider> Stack<P> {
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
-                shared.stats.smcr.add_smcr(connection);
                 connections.remove(handle);
                 shared.readiness_changed = true;
                 continue;
