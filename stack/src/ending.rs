@@ -47,6 +47,7 @@ impl<P: Provider> Shared<P> {
 
     /// SMC-R has ended here: its rings and its token go back, and TCP closes.
     fn give_back(&mut self, connection: &mut Connection) {
+        self.stats.smcr.add_smcr(connection);
         let over = Phase::Over(ConnectionError::AbortedHere);
         let Phase::Smc(smc) = core::mem::replace(&mut connection.phase, over) else { return };
         let c_or_a = StateFlags::CLOSED.union(StateFlags::ABNORMAL_CLOSE);

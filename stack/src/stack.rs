@@ -451,7 +451,6 @@ impl<P: Provider> Stack<P> {
             if shared.is_gone(connection) {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
-                shared.stats.smcr.add_smcr(connection);
                 shared.enter_time_wait(connection);
                 shared.spare.give_back(connection.tcp.take_socket());
                 connections.remove(handle);
