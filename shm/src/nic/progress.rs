@@ -1,0 +1,155 @@
+//! What a NIC in hardware would do by itself, done whenever its owner calls:
+//! messages in, requests on, completions out.
+
+use smolsmc_verbs::QpHandle;
+
+use super::ShmNic;
+use super::message::{Envelope, flag};
+use super::notes::Note;
+use crate::error::WireFault;
+use crate::layout;
+use crate::port::IDLE_LOOKS;
+use crate::sync::bell::wish;
+
+/// Messages of one wire taken in one go: more wait their turn, so that nobody
+/// waits for ever.
+const BATCH: u32 = 64;
+
+impl ShmNic {
+    /// Does what can be done now. Every call that polls does this first; who
+    /// only looks at memory calls it.
+    #[inline]
+    pub fn progress(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+        self.board.is_tick = self.turns.is_multiple_of(IDLE_LOOKS);
+        if self.board.is_tick {
+            self.look_around();
+        }
+        for index in 0..self.board.devices().len() {
+            self.messages_in(index);
+        }
+        if !self.board.active.is_empty() {
+            self.queue_pairs_on();
+        }
+        self.settle();
+    }
+
+    /// What need not be done every time: whether the peers are there.
+    #[cold]
+    fn look_around(&mut self) {
+        for device in self.board.devices() {
+            if !device.gone && device.wire.fault().is_none() {
+                device.wire.look_for_peer();
+            }
+        }
+        self.note_ports();
+    }
+
+    /// Notes ports whose state changed.
+    pub(super) fn note_ports(&mut self) {
+        for index in 0..self.board.devices().len() {
+            let device = self.board.device_mut(index);
+            if !device.gone && device.port_changed() {
+                let name = device.name();
+                self.board.notes.push_once(Note::PortState(name));
+            }
+        }
+    }
+
+    /// Takes messages of one wire.
+    #[inline]
+    fn messages_in(&mut self, index: usize) {
+        let device = self.board.device_mut(index);
+        if device.incoming.peek().is_none() {
+            if device.owes {
+                // Nothing goes back that would carry it: the peer may sleep.
+                device.owes = false;
+                device.wire.ring_for(wish::PROGRESS);
+            }
+            return;
+        }
+        if device.gone || device.wire.fault().is_some() {
+            return;
+        }
+        let mut batch = 0;
+        while batch < BATCH
+            && let Some(header) = self.board.device(index).incoming.peek()
+        {
+            batch += 1;
+            if !self.take(index, Envelope::read(header)) {
+                self.board.device(index).wire.condemn(WireFault::Message);
+                return self.note_ports();
+            }
+        }
+        let device = self.board.device_mut(index);
+        device.incoming.publish(device.wire.own.word(layout::CONSUMED));
+        device.owes = true;
+        let is_awaited = device.wishes != 0;
+        self.board.counters.messages_in += u64::from(batch);
+        if is_awaited && self.board.cqs.is_unarmed() {
+            let device = self.board.device_mut(index);
+            device.wishes = 0;
+            device.say(layout::WISHES, 0);
+        }
+    }
+
+    /// Takes one message; `false` if there can be none such.
+    #[inline]
+    fn take(&mut self, index: usize, envelope: Option<Envelope>) -> bool {
+        let Some(envelope) = envelope else { return false };
+        let len = usize::from(envelope.len);
+        let device = self.board.device_mut(index);
+        if len > device.incoming.max_len() || envelope.flags > (flag::FIRST | flag::LAST | flag::SOLICITED) {
+            return false;
+        }
+        let place = envelope.qpn & (self.limits.max_qp - 1);
+        match self.qps.get_mut(place) {
+            Some(qp) if qp.device == index && qp.hears(&envelope) => {
+                qp.take(&envelope, &mut self.board);
+                self.board.activate(qp);
+            }
+            _ => self.board.counters.strays += 1,
+        }
+        self.board.device_mut(index).incoming.advance(len);
+        true
+    }
+
+    /// Lets queue pairs with something to do go on.
+    #[inline]
+    fn queue_pairs_on(&mut self) {
+        let mut n = 0;
+        while let Some(&place) = self.board.active.get(n) {
+            let is_idle = match self.qps.get_mut(place) {
+                None => true,
+                Some(qp) => {
+                    qp.ask(&mut self.board);
+                    qp.respond(&mut self.board);
+                    qp.is_active = qp.has_work();
+                    !qp.is_active
+                }
+            };
+            if is_idle {
+                self.board.active.swap_remove(n);
+            } else {
+                n += 1;
+            }
+        }
+    }
+
+    /// Does what a completion queue that overflowed means for its queue pairs.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        while let Some((index, handle)) = self.board.cqs.next_lost() {
+            self.board.counters.cq_overflows += 1;
+            self.board.notes.push(Note::CqError(handle));
+            for qp in self.qps.iter_mut().filter(|qp| qp.send_cq == index || qp.recv_cq == index) {
+                qp.fail(&mut self.board);
+            }
+        }
+    }
+
+    /// A queue pair is no more.
+    pub(super) fn forget_active(&mut self, qp: QpHandle) {
+        self.board.active.retain(|place| *place != qp.index());
+    }
+}
