@@ -62,7 +62,7 @@ impl Config {
             entropy,
             limits: Limits::USUAL,
             patience: Duration::from_secs(10),
-            withdrawal: Duration::from_millis(200),
+            withdrawal: Duration::from_secs(1),
         }
     }
 

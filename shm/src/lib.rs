@@ -70,7 +70,11 @@ mod layout;
 mod map;
 mod nic;
 mod open;
+#[cfg(test)]
+mod open_tests;
 mod port;
+#[cfg(any(test, feature = "rogue"))]
+pub mod rogue;
 mod sync;
 mod wire;
 

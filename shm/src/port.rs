@@ -74,7 +74,7 @@ impl ShmPort {
     /// then do not sleep.
     pub fn arm(&mut self) -> bool {
         let wire = &self.sender.wire;
-        wire.silence(wire.frame_bell());
+        wire.silence_frame_bell();
         wish(wire.own.word(layout::FRAME_WISHES), wish::MESSAGE);
         self.is_armed = true;
         wire.look_for_peer();

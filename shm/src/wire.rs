@@ -267,10 +267,20 @@ impl Wire {
         self.frame_bell.as_fd()
     }
 
-    /// Takes what was rung. One call: who rings more is heard again next time.
-    pub(crate) fn silence(&self, bell: BorrowedFd<'_>) {
+    /// Takes what was rung for the NIC, and notices that nobody is there to ring
+    /// any more. One call: who rings more is heard again next time.
+    pub(crate) fn silence_socket(&self) {
         let mut octets = [0; 256];
-        let _ = rustix::net::recv(bell, &mut octets[..], RecvFlags::DONTWAIT);
+        match rustix::net::recv(&self.socket, &mut octets[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) | Err(Errno::CONNRESET) => self.condemn(WireFault::PeerGone),
+            _ => {}
+        }
+    }
+
+    /// Takes what was rung for the Ethernet device.
+    pub(crate) fn silence_frame_bell(&self) {
+        let mut octets = [0; 256];
+        let _ = rustix::net::recv(&self.frame_bell, &mut octets[..], RecvFlags::DONTWAIT);
     }
 }
 

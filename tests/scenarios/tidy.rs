@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
-    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
+    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "shm"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

@@ -229,6 +229,14 @@ impl Qp {
         }
     }
 
+    /// Whether somebody who sleeps would hear of what the peer answers or posts.
+    pub(super) fn wants_progress(&self, board: &Board) -> bool {
+        !self.sq.is_done()
+            || self.resp.has_work()
+            || self.req.owes_refusal
+            || self.sq.has_signalled() && board.cqs.tells_of_success(self.send_cq)
+    }
+
     /// When something waits for no longer.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.req.waiting.and_then(|(_, deadline)| deadline)

@@ -31,8 +31,8 @@ pub(super) struct CqTable {
     notified: VecDeque<u32>,
     /// Those that overflowed and whose queue pairs do not know yet.
     lost: Vec<u32>,
-    /// How many are armed.
-    armed: u32,
+    /// Those that are armed.
+    armed: Vec<u32>,
 }
 
 impl CqTable {
@@ -42,7 +42,7 @@ impl CqTable {
             cqs: Slots::new(limit),
             notified: VecDeque::with_capacity(room),
             lost: Vec::with_capacity(room),
-            armed: 0,
+            armed: Vec::with_capacity(room),
         }
     }
 
@@ -77,9 +77,8 @@ impl CqTable {
     pub(super) fn remove(&mut self, index: u32) -> Option<Cq> {
         self.notified.retain(|&other| other != index);
         self.lost.retain(|&other| other != index);
-        let cq = self.cqs.remove(index)?;
-        self.armed -= u32::from(cq.armed.is_some());
-        Some(cq)
+        self.armed.retain(|&other| other != index);
+        self.cqs.remove(index)
     }
 
     /// Adds a completion. If there is no room it is lost, and
@@ -107,7 +106,7 @@ impl CqTable {
         };
         if wakes {
             cq.armed = None;
-            self.armed -= 1;
+            self.armed.retain(|&other| other != index);
             if !core::mem::replace(&mut cq.notified, true) {
                 self.notified.push_back(index);
             }
@@ -117,7 +116,9 @@ impl CqTable {
     /// Asks for a notification.
     pub(super) fn arm(&mut self, cq: CqHandle, for_what: ArmFor) {
         let Some(found) = self.cqs.named_mut(cq.index(), cq.generation()) else { return };
-        self.armed += u32::from(found.armed.is_none());
+        if found.armed.is_none() {
+            self.armed.push(cq.index());
+        }
         // The weaker wish, "any", stays if it was there before.
         if found.armed != Some(ArmFor::Next) {
             found.armed = Some(for_what);
@@ -126,20 +127,19 @@ impl CqTable {
 
     /// Whether none is armed.
     #[inline]
-    pub(super) const fn is_unarmed(&self) -> bool {
-        self.armed == 0
+    pub(super) fn is_unarmed(&self) -> bool {
+        self.armed.is_empty()
     }
 
     /// What messages of a device's peer would wake somebody.
-    pub(super) fn wishes(&mut self, device: usize) -> u32 {
-        let armed = self.cqs.iter_mut().filter(|cq| cq.device == device).filter_map(|cq| cq.armed);
-        armed.fold(0, |wishes, armed| {
-            wishes
-                | match armed {
-                    ArmFor::Next => wish::MESSAGE,
-                    ArmFor::Solicited => wish::SOLICITED,
-                }
-        })
+    pub(super) fn wishes(&self, device: usize) -> u32 {
+        let armed = self.armed.iter().filter_map(|index| self.cqs.get(*index));
+        armed.filter(|cq| cq.device == device).fold(0, |wishes, cq| wishes | cq.wish())
+    }
+
+    /// Whether a queue would tell of a request that succeeds.
+    pub(super) fn tells_of_success(&self, index: u32) -> bool {
+        self.cqs.get(index).is_some_and(|cq| cq.armed == Some(ArmFor::Next))
     }
 
     /// The next queue that was armed and has something.
@@ -176,6 +176,14 @@ impl Cq {
             count += 1;
         }
         count
+    }
+
+    const fn wish(&self) -> u32 {
+        match self.armed {
+            Some(ArmFor::Next) => wish::MESSAGE,
+            Some(ArmFor::Solicited) => wish::SOLICITED,
+            None => 0,
+        }
     }
 
     /// Whether nothing waits.

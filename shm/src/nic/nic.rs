@@ -33,6 +33,8 @@ pub struct ShmNic {
     pub(super) limits: Limits,
     /// How often somebody called.
     pub(super) turns: u32,
+    /// Some peer was told to wake us.
+    pub(super) has_wishes: bool,
 }
 
 /// A protection domain.
@@ -62,6 +64,7 @@ impl ShmNic {
             entropy: Entropy::new(config.entropy),
             limits,
             turns: 0,
+            has_wishes: false,
         }
     }
 
@@ -138,9 +141,11 @@ impl ShmNic {
     // ---- sleeping ----
 
     /// What to wait on after [`arm_cq`](smolsmc_verbs::Provider::arm_cq):
-    /// readable when there is something to poll, or a peer is gone.
+    /// readable when there is something to poll, or a peer is gone. Ask anew
+    /// each time: a wire that is gone has none.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.board.devices().iter().filter(|device| !device.gone).map(|device| device.wire.socket())
+        let there = |device: &&Device| !device.gone && device.wire.fault().is_none();
+        self.board.devices().iter().filter(there).map(|device| device.wire.socket())
     }
 
     /// How long to wait at most, as far as requests are concerned that somebody

@@ -32,6 +32,9 @@ impl ShmNic {
             self.queue_pairs_on();
         }
         self.settle();
+        if self.has_wishes && self.board.cqs.is_unarmed() {
+            self.forget_wishes();
+        }
     }
 
     /// What need not be done every time: whether the peers are there.
@@ -45,15 +48,18 @@ impl ShmNic {
         self.note_ports();
     }
 
-    /// Notes ports whose state changed.
-    pub(super) fn note_ports(&mut self) {
+    /// Notes ports whose state changed; whether there are any.
+    pub(super) fn note_ports(&mut self) -> bool {
+        let mut any = false;
         for index in 0..self.board.devices().len() {
             let device = self.board.device_mut(index);
             if !device.gone && device.port_changed() {
                 let name = device.name();
                 self.board.notes.push_once(Note::PortState(name));
+                any = true;
             }
         }
+        any
     }
 
     /// Takes messages of one wire.
@@ -78,19 +84,14 @@ impl ShmNic {
             batch += 1;
             if !self.take(index, Envelope::read(header)) {
                 self.board.device(index).wire.condemn(WireFault::Message);
-                return self.note_ports();
+                self.note_ports();
+                return;
             }
         }
         let device = self.board.device_mut(index);
         device.incoming.publish(device.wire.own.word(layout::CONSUMED));
         device.owes = true;
-        let is_awaited = device.wishes != 0;
         self.board.counters.messages_in += u64::from(batch);
-        if is_awaited && self.board.cqs.is_unarmed() {
-            let device = self.board.device_mut(index);
-            device.wishes = 0;
-            device.say(layout::WISHES, 0);
-        }
     }
 
     /// Takes one message; `false` if there can be none such.

@@ -1,7 +1,5 @@
 //! The verbs: each checks its handles and hands on.
 
-use core::sync::atomic::Ordering;
-
 use rand_chacha::rand_core::Rng;
 use smolsmc_verbs::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId, GidEntry,
@@ -192,7 +190,9 @@ impl Provider for ShmNic {
         if core::mem::take(&mut device.owes) {
             device.wire.ring_for(wish::PROGRESS);
         }
-        Ok(self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
+        // A wire that is gone is worth another look, too.
+        let is_news = self.note_ports();
+        Ok(is_news || self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
     }
 
     fn next_notification(&mut self) -> Option<CqHandle> {
@@ -307,15 +307,26 @@ impl ShmNic {
     /// Says to a device's peer what would wake us. What was rung before is
     /// forgotten: whoever asks has polled since.
     fn ask_to_be_woken(&mut self, index: usize) {
-        let has_work = !self.board.active.is_empty();
-        let wishes = self.board.cqs.wishes(index) | if has_work { wish::PROGRESS } else { 0 };
+        let mut waiting = self.board.active.iter().filter_map(|place| self.qps.get(*place));
+        let waits = waiting.any(|qp| qp.device == index && qp.wants_progress(&self.board));
+        let wishes = self.board.cqs.wishes(index) | if waits { wish::PROGRESS } else { 0 };
         let device = self.board.device_mut(index);
-        device.wire.silence(device.wire.socket());
+        device.wire.silence_socket();
         device.wishes = wishes;
-        let own = device.wire.own.word(layout::WISHES);
-        debug_assert!(own.load(Ordering::Relaxed) <= 7);
-        wish(own, wishes);
-        device.wire.look_for_peer();
+        wish(device.wire.own.word(layout::WISHES), wishes);
+        self.has_wishes = true;
+    }
+
+    /// Nobody sleeps: the peers need not ring.
+    #[cold]
+    pub(super) fn forget_wishes(&mut self) {
+        self.has_wishes = false;
+        for index in 0..self.board.devices().len() {
+            let device = self.board.device_mut(index);
+            if core::mem::take(&mut device.wishes) != 0 {
+                device.say(layout::WISHES, 0);
+            }
+        }
     }
 }
 

@@ -153,6 +153,13 @@ impl SendQueue {
         if self.len() == 0 { None } else { self.ring.get(self.place(self.head)) }
     }
 
+    /// Whether one that is done will tell of its success.
+    pub(super) fn has_signalled(&self) -> bool {
+        let done = self.next.wrapping_sub(self.head);
+        let places = (0..done).map(|n| self.place(self.head.wrapping_add(n)));
+        places.filter_map(|place| self.ring.get(place)).any(|wqe| wqe.signalled)
+    }
+
     /// Takes the oldest request out.
     #[inline]
     pub(super) fn pop(&mut self) {
