@@ -29,6 +29,7 @@ use crate::error::{OpenError, WireFault};
 use crate::greeting::{self, DESCRIPTORS, Greeting};
 use crate::layout::{self, Layout};
 use crate::map::Map;
+use crate::sync::Word;
 use crate::sync::bell;
 use crate::sync::ring::{self, SLOT_LEN, Slots};
 
@@ -223,6 +224,21 @@ impl Wire {
             && self.own.word(layout::PORT).load(Ordering::Relaxed) == layout::port::ACTIVE
     }
 
+    /// A word of the peer's control memory, whatever it holds now; what the peer
+    /// wrote before it is seen from here on.
+    #[inline]
+    pub(crate) fn hear(&self, at: usize) -> u32 {
+        let word = Word::load(self.peer.word(at));
+        AtomicU32::acquire();
+        word
+    }
+
+    /// Two words of the peer's control memory as one.
+    #[inline]
+    pub(crate) fn hear_long(&self, at: usize) -> u64 {
+        self.peer.long(at).load(Ordering::Relaxed)
+    }
+
     /// What the peer says of its port.
     #[inline]
     pub(crate) fn peer_port(&self) -> u32 {
@@ -235,7 +251,7 @@ impl Wire {
     /// `reasons`, which were published before.
     #[inline]
     pub(crate) fn ring_for(&self, reasons: u32) {
-        if bell::is_wanted(self.peer.word(layout::WISHES), reasons) {
+        if reasons != 0 && bell::is_wanted(self.peer.word(layout::WISHES), reasons) {
             self.ring(&self.socket);
         }
     }

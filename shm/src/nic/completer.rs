@@ -57,7 +57,10 @@ impl Qp {
             let Some(job) = self.sq.to_do() else { break };
             let (device, memory) = board.device_and_memory(self.device);
             let step = self.req.carry_out(&job, &who, device, memory);
-            reasons |= reasons_of(&job);
+            // Pieces that are in the ring are worth waking for, too.
+            if step == Step::Done || self.req.within > 0 {
+                reasons |= reasons_of(&job);
+            }
             match step {
                 Step::Done => {
                     self.sq.mark_done(self.req.sent, None);

@@ -107,7 +107,7 @@ impl Device {
     /// A word of the peer's control memory: any value, read once.
     #[inline]
     pub(super) fn hear(&self, at: usize) -> u32 {
-        self.wire.peer.word(at).load(Ordering::Acquire)
+        self.wire.hear(at)
     }
 
     // ---- messages ----

@@ -190,9 +190,11 @@ impl Provider for ShmNic {
         if core::mem::take(&mut device.owes) {
             device.wire.ring_for(wish::PROGRESS);
         }
+        // More than is taken in one go: it rang already.
+        let has_more = device.wire.fault().is_none() && device.incoming.peek().is_some();
         // A wire that is gone is worth another look, too.
         let is_news = self.note_ports();
-        Ok(is_news || self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
+        Ok(has_more || is_news || self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
     }
 
     fn next_notification(&mut self) -> Option<CqHandle> {

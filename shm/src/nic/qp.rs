@@ -215,9 +215,7 @@ impl Qp {
                 break;
             }
         }
-        if reasons != 0 {
-            board.device(self.device).wire.ring_for(reasons);
-        }
+        board.device(self.device).wire.ring_for(reasons);
         board.activate(self);
         result
     }

@@ -304,9 +304,7 @@ impl Requester {
     /// Where in the peer's memory octets go, if they may. Asked inside the gate.
     #[inline]
     fn target(&self, job: &Job<'_>, (done, len): (u64, u64), wire: &Wire) -> Result<usize, Step> {
-        let hear = |at| wire.peer.word(at).load(core::sync::atomic::Ordering::Acquire);
-        let hear_long = |at| wire.peer.long(at).load(core::sync::atomic::Ordering::Relaxed);
-        if hear(self.peer_at + qp::STAND) != self.stand {
+        if wire.hear(self.peer_at + qp::STAND) != self.stand {
             return Err(Step::Stalls(Why::Silence));
         }
         if !self.peer_access.contains(Access::REMOTE_WRITE) {
@@ -314,11 +312,17 @@ impl Requester {
         }
         let refused = Step::Fails(WcStatus::RemoteAccess);
         let entry = wire.peer_layout.mr(job.rkey.0);
-        if job.rkey.0 == 0 || hear(entry + mr::RKEY) != job.rkey.0 || hear(entry + mr::PD) != self.peer_pd {
+        if job.rkey.0 == 0
+            || wire.hear(entry + mr::RKEY) != job.rkey.0
+            || wire.hear(entry + mr::PD) != self.peer_pd
+        {
             return Err(refused);
         }
-        let (iova, offset, octets) =
-            (hear_long(entry + mr::IOVA), hear_long(entry + mr::OFFSET), hear_long(entry + mr::OCTETS));
+        let (iova, offset, octets) = (
+            wire.hear_long(entry + mr::IOVA),
+            wire.hear_long(entry + mr::OFFSET),
+            wire.hear_long(entry + mr::OCTETS),
+        );
         // All of the request must fit; an address below wraps to far beyond.
         let start = job.remote_addr.wrapping_sub(iova);
         if start > octets || job.len > octets - start {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use smolsmc_verbs::{Access, QpState, RtrAttributes, Sge, WcOpcode, WcStatus};
+use smolsmc_verbs::{Access, RtrAttributes, Sge, WcOpcode, WcStatus};
 
 use super::board::Board;
 use super::device::{Device, Room};
@@ -255,14 +255,10 @@ impl Qp {
         }
     }
 
-    /// Whether a message is for this queue pair as it is now. After it failed it
-    /// hears no more, but for the peer's own end.
+    /// Whether a message is for this queue pair as it is now.
     #[inline]
-    pub(super) fn hears(&self, envelope: &Envelope) -> bool {
-        envelope.qpn == self.qpn.value()
-            && envelope.life == self.life
-            && self.state != QpState::Error
-            && self.is_open()
+    pub(super) const fn hears(&self, envelope: &Envelope) -> bool {
+        envelope.qpn == self.qpn.value() && envelope.life == self.life && self.is_open()
     }
 }
 
