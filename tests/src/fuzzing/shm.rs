@@ -182,7 +182,7 @@ impl World {
         let len = u32::from(octets.u8()) * 40;
         match what % 12 {
             0 => {
-                self.post(SendOperation::Write { remote_addr: IOVA + u64::from(len), rkey: Rkey(RKEY) }, len)
+                self.post(SendOperation::Write { remote_addr: IOVA + u64::from(len), rkey: Rkey(RKEY) }, len);
             }
             1 => self.post(SendOperation::Send, len),
             2 => self.post(SendOperation::Read { remote_addr: IOVA, rkey: Rkey(RKEY) }, len),
@@ -194,12 +194,16 @@ impl World {
             5 => drop(self.nic.arm_cq(self.cq, ArmFor::Next)),
             6 => {
                 let frame = self.ethernet.receive(smoltcp::time::Instant::ZERO);
-                frame.map(|(frame, _)| frame.consume(<[u8]>::len));
+                if let Some((frame, _)) = frame {
+                    frame.consume(<[u8]>::len);
+                }
                 self.ethernet.arm();
             }
             7 => {
                 let token = self.ethernet.transmit(smoltcp::time::Instant::ZERO);
-                token.map(|token| token.consume(len as usize, |octets| octets.fill(1)));
+                if let Some(token) = token {
+                    token.consume(len as usize, |octets| octets.fill(1));
+                }
             }
             8 => drop(self.nic.next_event()),
             9 if what < 64 => {
