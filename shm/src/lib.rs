@@ -52,7 +52,6 @@
 //! for opening in sides {
 //!     let (nic, ethernet) = opening.complete(Duration::from_secs(1))?;
 //!     assert_eq!((nic.fault(smolsmc_verbs::DeviceId(0)), ethernet.len()), (None, 1));
-//!     # std::mem::forget(nic);
 //! }
 //! # Ok::<(), smolsmc_shm::OpenError>(())
 //! ```

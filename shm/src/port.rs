@@ -16,7 +16,7 @@ use crate::wire::{Which, Wire, WireRing};
 
 /// How often in a row nothing may come before the system is asked whether the
 /// peer is still there.
-pub(crate) const IDLE_LOOKS: u32 = 1024;
+const IDLE_LOOKS: u32 = 1024;
 
 /// A header a frame has in its ring: its length, and nothing else.
 const KIND: u32 = 0x6574_6801;

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use smolsmc_verbs::{CqHandle, DeviceId, PdHandle, PortState, QpHandle, RdmaPort, VerbsError};
-use smolsmc_wire::Duration;
+use smolsmc_wire::{Duration, Instant};
 
 use super::Counters;
 use super::board::Board;
@@ -33,6 +33,8 @@ pub struct ShmNic {
     pub(super) limits: Limits,
     /// How often somebody called.
     pub(super) turns: u32,
+    /// When what need not be done every time was done last.
+    pub(super) ticked: Instant,
     /// Some peer was told to wake us.
     pub(super) has_wishes: bool,
 }
@@ -64,6 +66,7 @@ impl ShmNic {
             entropy: Entropy::new(config.entropy),
             limits,
             turns: 0,
+            ticked: Instant::ZERO,
             has_wishes: false,
         }
     }

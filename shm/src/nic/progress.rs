@@ -2,18 +2,25 @@
 //! messages in, requests on, completions out.
 
 use smolsmc_verbs::QpHandle;
+use smolsmc_wire::Duration;
 
 use super::ShmNic;
+use super::board::Board;
 use super::message::{Envelope, flag};
 use super::notes::Note;
 use crate::error::WireFault;
 use crate::layout;
-use crate::port::IDLE_LOOKS;
 use crate::sync::bell::wish;
 
 /// Messages of one wire taken in one go: more wait their turn, so that nobody
 /// waits for ever.
 const BATCH: u32 = 64;
+
+/// How often the clock is looked at: it costs as much as a few turns.
+const CLOCK_LOOKS: u32 = 64;
+
+/// How often peers and patience are looked at, at most.
+const TICK: Duration = Duration::from_millis(1);
 
 impl ShmNic {
     /// Does what can be done now. Every call that polls does this first; who
@@ -21,7 +28,7 @@ impl ShmNic {
     #[inline]
     pub fn progress(&mut self) {
         self.turns = self.turns.wrapping_add(1);
-        self.board.is_tick = self.turns.is_multiple_of(IDLE_LOOKS);
+        self.board.is_tick = self.turns.is_multiple_of(CLOCK_LOOKS) && self.is_time();
         if self.board.is_tick {
             self.look_around();
         }
@@ -35,6 +42,18 @@ impl ShmNic {
         if self.has_wishes && self.board.cqs.is_unarmed() {
             self.forget_wishes();
         }
+    }
+
+    /// Whether it is time for what need not be done every time. By the clock, and
+    /// not by turns alone: who polls seldom shall not notice late.
+    #[cold]
+    fn is_time(&mut self) -> bool {
+        let now = Board::now();
+        let is_time = now.since(self.ticked) >= TICK;
+        if is_time {
+            self.ticked = now;
+        }
+        is_time
     }
 
     /// What need not be done every time: whether the peers are there.
