@@ -8,6 +8,7 @@ mod corpus;
 mod nic;
 mod replay;
 mod rings;
+mod shm;
 mod stack;
 mod tidy;
 mod violations;

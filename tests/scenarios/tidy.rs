@@ -19,11 +19,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
+    ("shm", &["wire", "verbs"]),
     ("cli", &["smolsmc", "decode", "ethernet", "roce"]),
-    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
+    ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
     ("tests/linux-peer/agent", &[]),
-    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
+    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "shm"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

@@ -14,6 +14,7 @@ mod nic;
 mod octets;
 mod option;
 mod roce;
+mod shm;
 mod spoil;
 mod stack;
 mod under_way;
@@ -27,6 +28,7 @@ pub use llc::llc;
 pub use nic::nic;
 pub use option::{append, option};
 pub use roce::roce;
+pub use shm::shm;
 pub use stack::stack;
 
 /// What a target does with its octets.
@@ -44,5 +46,6 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("nic", nic),
     ("option", option),
     ("roce", roce),
+    ("shm", shm),
     ("stack", stack),
 ];

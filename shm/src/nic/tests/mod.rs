@@ -1,0 +1,5 @@
+mod conformance;
+mod host;
+mod rogues;
+mod sleeping;
+mod threads;
