@@ -61,6 +61,7 @@ mod liveness;
 mod message;
 mod rkey;
 mod test_link;
+mod timers;
 mod unknown;
 
 pub use add_link::{AddLink, AddLinkContinuation, AddLinkExtension, RejectReason, RequestAddLink};
@@ -71,11 +72,12 @@ pub use delete_rkey::DeleteRkey;
 pub use header::{HostOrder, MAX_LEN, MIN_LEN, Opcode, Version};
 pub use ledger::{Ledger, MAX_LINKS, MAX_PEER_RMBS};
 pub use link::{
-    DownReason, Link, LinkAction, LinkState, MAX_REQUESTS_A_SECOND, MAX_RKEY_REQUESTS, Role, Siblings, Timers,
+    DownReason, Link, LinkAction, LinkState, MAX_REQUESTS_A_SECOND, MAX_RKEY_REQUESTS, Role, Siblings,
 };
 pub use message::{Body, Message};
 pub use rkey::{LinkRkey, Others, RkeyMapping};
 pub use test_link::TestLink;
+pub use timers::Timers;
 pub use unknown::UnknownMessage;
 
 #[cfg(test)]

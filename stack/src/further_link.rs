@@ -10,7 +10,8 @@ use smolsmc_llc::{
 use smolsmc_verbs::{PortState, Provider, VerbsError};
 use smolsmc_wire::{LinkNumber, Mac};
 
-use crate::group::{Group, GroupKey, Link, PeerEnd, Place, choose_gid};
+use crate::group::{Group, GroupKey, Link, PeerEnd};
+use crate::place::{Place, choose_gid};
 use crate::rendezvous::common_mtu;
 use crate::shared::Shared;
 

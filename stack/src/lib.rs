@@ -44,6 +44,7 @@ mod handle;
 mod held;
 mod listener;
 mod options;
+mod place;
 mod port;
 mod probe;
 mod quiet;

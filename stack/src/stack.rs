@@ -390,17 +390,6 @@ impl<P: Provider> Stack<P> {
         shared.tell_rkeys(connections);
     }
 
-    /// Answers for connections that are in TIME-WAIT; what finds no room is not
-    /// said, and its peer asks again.
-    fn time_waits_out<D: Device>(&mut self, devices: &mut [D]) {
-        let Shared { time_waits, ports, now, .. } = &mut self.shared;
-        while let Some((tuple, mac, bare)) = time_waits.next_answer() {
-            if let (Some(port), Some(device)) = (ports.get(tuple.port), devices.get_mut(tuple.port)) {
-                port.bare_out(*now, device, (&tuple, mac), bare);
-            }
-        }
-    }
-
     /// Tells connections what has become of their groups.
     #[inline]
     fn settle(&mut self) {

@@ -5,10 +5,14 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smolsmc_clc::SynKind;
+use smolsmc_verbs::Provider;
 use smolsmc_wire::{Instant, Mac};
+use smoltcp::phy::Device;
 
 use crate::port::{Segment, Tuple};
 use crate::quiet::Bare;
+use crate::shared::Shared;
+use crate::stack::Stack;
 
 /// The numbers of a connection's last ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +133,19 @@ impl TimeWaits {
             }
         }
         None
+    }
+}
+
+impl<P: Provider> Stack<P> {
+    /// Answers for connections that are in TIME-WAIT; what finds no room is not
+    /// said, and its peer asks again.
+    pub(crate) fn time_waits_out<D: Device>(&mut self, devices: &mut [D]) {
+        let Shared { time_waits, ports, now, .. } = &mut self.shared;
+        while let Some((tuple, mac, bare)) = time_waits.next_answer() {
+            if let (Some(port), Some(device)) = (ports.get(tuple.port), devices.get_mut(tuple.port)) {
+                port.bare_out(*now, device, (&tuple, mac), bare);
+            }
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use super::joining::Founding;
 use super::{FIRST, Next, Step, peer_end, say, take_half};
 use crate::connection::{Connection, Half, Rendezvous};
 use crate::error::ConnectionError;
-use crate::group::{Group, GroupKey, Place};
+use crate::group::{Group, GroupKey};
 use crate::handle::SocketHandle;
+use crate::place::Place;
 use crate::shared::Shared;
 
 impl<P: Provider> Shared<P> {

@@ -9,8 +9,9 @@ use smolsmc_wire::{Gid, PeerId, RmbeIndex};
 use super::FIRST;
 use crate::connection::{Half, PeerRing};
 use crate::deadlines::Deadline;
-use crate::group::{Group, GroupKey, Link, Place};
+use crate::group::{Group, GroupKey, Link};
 use crate::handle::SocketHandle;
+use crate::place::Place;
 use crate::shared::Shared;
 use crate::transport::GroupNumber;
 

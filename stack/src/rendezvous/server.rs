@@ -11,8 +11,9 @@ use super::joining::Founding;
 use super::{Next, Step, peer_end, say, take_half};
 use crate::connection::{Connection, Half, Phase, Rendezvous};
 use crate::error::ConnectionError;
-use crate::group::{Group, GroupKey, Place};
+use crate::group::{Group, GroupKey};
 use crate::handle::SocketHandle;
+use crate::place::Place;
 use crate::shared::Shared;
 
 /// What a Proposal leads to.
