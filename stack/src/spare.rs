@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
-/// So many are kept at most: with the usual buffers 8 MiB.
-const MOST: usize = 64;
+/// So many are kept at most: with the usual buffers 32 MiB.
+const MOST: usize = 256;
 
 /// Sockets that no connection needs any more, no more than handshakes may go on
 /// at a time.
