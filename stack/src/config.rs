@@ -233,8 +233,8 @@ pub struct Limits {
     pub groups: usize,
     /// Octets of rings in one link group.
     pub group_octets: u64,
-    /// Octets of each TCP buffer, two a connection: at least 16 KiB. As many as
-    /// handshakes may go on are kept for the next connections.
+    /// Octets of each TCP buffer, two a connection: at least 16 KiB. Up to 256
+    /// pairs are kept for the next connections.
     pub tcp_buffer: usize,
     /// Receives posted on each link.
     pub receives: u32,

@@ -6,8 +6,11 @@ use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
-/// Sockets that no connection needs any more, at most so many as handshakes may
-/// go on at a time.
+/// So many are kept at most: with the usual buffers 32 MiB.
+const MOST: usize = 256;
+
+/// Sockets that no connection needs any more, no more than handshakes may go on
+/// at a time.
 #[derive(Debug)]
 pub(crate) struct Spare {
     sockets: Vec<Socket<'static>>,
@@ -17,8 +20,8 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    pub(crate) const fn new(most: usize, buffer: usize) -> Self {
-        Self { sockets: Vec::new(), most, buffer }
+    pub(crate) fn new(handshakes: usize, buffer: usize) -> Self {
+        Self { sockets: Vec::new(), most: handshakes.min(MOST), buffer }
     }
 
     /// A closed socket without options.

@@ -133,7 +133,7 @@ fn a_link_that_fails_before_the_confirm_leaves_clean_streams() {
 #[test]
 fn declines_that_cross_leave_clean_streams() {
     let mut crossed = 0;
-    for millis in [20, 100, 400] {
+    for millis in [20, 100, 200] {
         for later in 0..8 {
             let delay = Duration::from_millis(millis);
             // The client declines when CONFIRM LINK has not come and then the server
@@ -142,10 +142,10 @@ fn declines_that_cross_leave_clean_streams() {
             let mut pair = Pair::of(67, |host, config| match host {
                 CLIENT => {
                     config.timers.link.confirm_link_request = Duration::from_millis(500);
-                    config.timers.clc = Duration::from_millis(2000);
+                    config.timers.clc = Duration::from_millis(1000);
                 }
                 _ => {
-                    let patience = Duration::from_millis(2500 + millis * later / 2 - millis);
+                    let patience = Duration::from_millis(1500 + millis * later / 2 - millis);
                     config.timers.link.confirm_link_response = patience;
                 }
             });
