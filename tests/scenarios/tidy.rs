@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
+    ("ibv", &["wire", "verbs"]),
     ("cli", &["smolsmc", "decode", "ethernet"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet"]),
