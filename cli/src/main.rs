@@ -3,6 +3,7 @@
 mod address;
 mod decode;
 mod demo;
+mod devices;
 mod echo;
 mod ladder;
 mod node;
@@ -40,6 +41,7 @@ enum Command {
     Echo(echo::Arguments),
     Ping(ping::Arguments),
     Decode(decode::Arguments),
+    Devices(devices::Arguments),
 }
 
 /// The exit status for arguments that make no sense.
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! What RDMA devices there are, and why one is not usable.
 
+use std::fmt;
 use std::io;
 
 use ibverbs_sys as ffi;
@@ -59,6 +60,26 @@ pub struct GidReport {
     pub interface: Option<String>,
     /// Why SMC-R cannot run over it; `None` if it can.
     pub refusal: Option<&'static str>,
+}
+
+impl DeviceReport {
+    /// Whether SMC-R can run over one of its ports now.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.refusal.is_none() && self.ports.iter().any(|port| port.refusal.is_none())
+    }
+}
+
+impl fmt::Display for GidReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.entry.kind {
+            GidKind::InfiniBand => "InfiniBand",
+            GidKind::RoCEv1 => "RoCEv1",
+            GidKind::RoCEv2 => "RoCEv2",
+        };
+        write!(f, "{} {kind}", self.entry.gid)?;
+        self.interface.as_ref().map_or(Ok(()), |name| write!(f, " on {name}"))
+    }
 }
 
 /// Looks at all devices.

@@ -20,9 +20,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
     ("ibv", &["wire", "verbs"]),
-    ("cli", &["smolsmc", "decode", "ethernet"]),
+    ("cli", &["smolsmc", "decode", "ethernet", "ibv"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent", "ethernet"]),
+    ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet"]),
 ];

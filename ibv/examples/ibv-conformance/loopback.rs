@@ -24,17 +24,20 @@ pub(crate) struct Loopback {
     start: std::time::Instant,
     is_rxe: bool,
     control: bool,
+    patience: Duration,
 }
 
 impl Loopback {
-    pub(crate) fn new(selectors: &[Selector], control: bool) -> Result<Self, String> {
+    /// `patience` is how long to wait for what must happen.
+    pub(crate) fn new(selectors: &[Selector], control: bool, patience: Duration) -> Result<Self, String> {
         let nic = IbvNic::open(selectors).map_err(|error| error.to_string())?;
         let mut rig = Self {
             nic,
             places: Vec::new(),
             start: std::time::Instant::now(),
-            is_rxe: selectors.iter().all(|selector| below(&selector.device).is_some()),
+            is_rxe: are_rxe(selectors),
             control,
+            patience,
         };
         for selector in selectors {
             let place = rig.place(selector)?;
@@ -63,10 +66,6 @@ impl Loopback {
             service_level: 0,
         };
         Ok(Place { port, path, interface: below(&selector.device) })
-    }
-
-    pub(crate) fn is_rxe(&self) -> bool {
-        self.is_rxe
     }
 
     /// Why this rig cannot do something.
@@ -103,10 +102,24 @@ impl Loopback {
     }
 }
 
+/// Whether these are devices in software.
+pub(crate) fn are_rxe(selectors: &[Selector]) -> bool {
+    selectors.iter().all(|selector| below(&selector.device).is_some())
+}
+
 /// The network device an rxe device was made on; hardware has none to name.
 fn below(device: &str) -> Option<PathBuf> {
     let name = fs::read_to_string(format!("/sys/class/infiniband/{device}/parent")).ok()?;
     Some(Path::new("/sys/class/net").join(name.trim()))
+}
+
+/// A case may end with a port down; the next one finds it up.
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        if self.control {
+            (0..self.places.len()).for_each(|index| self.set_up(index, true));
+        }
+    }
 }
 
 impl Rig for Loopback {
@@ -150,8 +163,7 @@ impl Rig for Loopback {
         }
     }
 
-    /// Guests run under emulation.
     fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        self.patience
     }
 }

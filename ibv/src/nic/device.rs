@@ -12,8 +12,9 @@ use super::OpenError;
 use crate::Selector;
 use crate::raw::{Channel, Context, Cq, Errno, IfNames, Pd, Qp, refusal};
 
-/// Sizes of inline data to try: verbs have no way to ask.
-const INLINE_SIZES: [u32; 9] = [1024, 512, 400, 256, 192, 128, 64, 32, 16];
+/// Sizes of inline data to try: verbs have no way to ask. Linux's rxe takes the
+/// first, and logs an error for what it does not take.
+const INLINE_SIZES: [u32; 8] = [512, 400, 256, 192, 128, 64, 32, 16];
 
 /// A device, open or gone.
 #[derive(Debug)]

@@ -1,13 +1,16 @@
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "hardware lives in real time")]
+
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use smolsmc_verbs::{AsyncEvent, DeviceId, PortNumber, PortState, Provider, RdmaPort};
 
 use super::IbvNic;
 use crate::raw::Happened;
 
-/// Polls between two looks at the descriptors, while nobody arms: a look is a
-/// system call for each device.
-const POLLS_BETWEEN_LOOKS: u32 = 256;
+/// Between two looks at the descriptors, while nobody arms: a look is a system
+/// call for each device, which is too much for each turn of a busy poll.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// What happened and was not fetched yet: each once, so it is bounded by the
 /// number of objects. A port's state stands in it as `PortDown` and is told as
@@ -15,8 +18,8 @@ const POLLS_BETWEEN_LOOKS: u32 = 256;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     events: VecDeque<AsyncEvent>,
-    polls: u32,
-    is_due: bool,
+    /// When somebody last looked; `None` if it is time to.
+    looked: Option<Instant>,
 }
 
 impl Pending {
@@ -32,16 +35,15 @@ impl Pending {
 
     /// Somebody is about to sleep: what wakes it must be looked at.
     pub(super) const fn look_soon(&mut self) {
-        self.is_due = true;
+        self.looked = None;
     }
 
-    const fn must_look(&mut self) -> bool {
-        self.polls += 1;
-        if !self.is_due && self.polls < POLLS_BETWEEN_LOOKS {
+    fn must_look(&mut self) -> bool {
+        let now = Instant::now();
+        if self.looked.is_some_and(|then| now.duration_since(then) < BETWEEN_LOOKS) {
             return false;
         }
-        self.polls = 0;
-        self.is_due = false;
+        self.looked = Some(now);
         true
     }
 }

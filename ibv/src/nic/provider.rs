@@ -315,6 +315,9 @@ impl Provider for IbvNic {
         if let QpTransition::Init(to) = &transition {
             found.port = to.port.0;
         }
+        if matches!(transition, QpTransition::Error) {
+            found.leave_reset()?;
+        }
         found.change(&change, state::leads_to(&transition))?;
         if matches!(transition, QpTransition::Reset) {
             self.forget_completions(qp, [send_cq, recv_cq])?;

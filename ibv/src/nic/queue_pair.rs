@@ -1,7 +1,7 @@
 use ibverbs_sys as ffi;
 use smolsmc_verbs::{
-    CqHandle, DeviceId, Payload, PdHandle, PostError, QpCapabilities, QpState, RecvRequest, SendOperation,
-    SendRequest, VerbsError, WcOpcode,
+    Access, CqHandle, DeviceId, InitAttributes, Payload, PdHandle, PortNumber, PostError, QpCapabilities,
+    QpState, RecvRequest, SendOperation, SendRequest, VerbsError, WcOpcode,
 };
 use smolsmc_wire::Qpn;
 
@@ -107,6 +107,16 @@ impl QueuePair {
             }
         }
         Ok(self.state)
+    }
+
+    /// Linux lets no queue pair go from RESET to ERR, as IBTA §10.3.1 does: it
+    /// takes the way over INIT.
+    pub(super) fn leave_reset(&mut self) -> Result<(), VerbsError> {
+        if self.state != QpState::Reset {
+            return Ok(());
+        }
+        let to = InitAttributes { port: PortNumber(1), pkey_index: 0, access: Access::empty() };
+        self.change(&state::to_init(&to), QpState::Init)
     }
 
     /// Puts a change that was checked into effect.

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Summary, hold, linux_to_linux, ours, run};
+use smolsmc_linux_peer::{Options, Summary, hold, ibv, linux_to_linux, ours, run};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     }
     let mut scenarios = ours();
     scenarios.extend(linux_to_linux());
+    scenarios.extend(ibv());
     if arguments.list {
         scenarios.iter().for_each(|scenario| println!("{:28} {}", scenario.name(), scenario.role()));
         return ExitCode::SUCCESS;

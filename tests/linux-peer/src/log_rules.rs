@@ -29,6 +29,12 @@ const HARMLESS: [&str; 12] = [
     "TCP: Possible SYN flooding",
 ];
 
+/// The lines that even a scenario must answer for that provokes errors.
+pub(crate) fn trouble(lines: &[LogLine]) -> Vec<String> {
+    let bad = lines.iter().filter(|line| TROUBLE.iter().any(|word| line.text.contains(word)));
+    bad.map(|line| format!("<{}> {}", line.level, line.text)).collect()
+}
+
 /// The lines that a scenario must answer for.
 pub(crate) fn complaints(lines: &[LogLine]) -> Vec<String> {
     let bad = |line: &&LogLine| {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::lab::make_folder;
 use crate::plug::Plug;
 use crate::scenario::{Stage, Topology, UEID};
-use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, log_rules};
+use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, ibv, log_rules};
 
 /// What to run, and how.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,8 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
     let is_wanted =
         |s: &&Scenario| options.only.is_empty() || options.only.iter().any(|o| s.name.starts_with(o));
     let wanted: Vec<_> = scenarios.iter().filter(is_wanted).collect();
-    let lab = Lab::prepare(options.fresh_kernel)?;
+    let with_programs = wanted.iter().any(|scenario| ibv::is_one(scenario.name()));
+    let lab = Lab::prepare_with(options.fresh_kernel, with_programs)?;
     progress(&format!("kernel {}, ready in {:.1} s", lab.kernel().package, start.elapsed().as_secs_f64()));
     let guests = if wanted.iter().any(|s| s.topology == Topology::Pair) { 2 } else { 1 };
     let mut runner = Runner::new(lab, guests, options.keep);
@@ -138,7 +139,7 @@ impl Runner {
         let result = self.prepare(scenario, &folder, progress).and_then(|()| {
             start = Instant::now();
             let played = self.play(scenario, &folder);
-            let quiet = self.clean_up(&folder);
+            let quiet = self.clean_up(scenario, &folder);
             played.and_then(|transport| quiet.map(|()| transport))
         });
         let seconds = start.elapsed().as_secs_f64();
@@ -218,7 +219,7 @@ impl Runner {
     }
 
     /// Closes what is open and listens to what the kernels have to say.
-    fn clean_up(&self, folder: &Path) -> Result<()> {
+    fn clean_up(&self, scenario: &Scenario, folder: &Path) -> Result<()> {
         let mut complaints = Vec::new();
         for (guest, mark) in self.guests.iter().zip(&self.marks).filter(|(guest, _)| guest.is_alive()) {
             if let Some(wire) = &self.wire {
@@ -231,7 +232,9 @@ impl Runner {
                 lines.iter().map(|l| format!("{:12} <{}> {}\n", l.micros, l.level, l.text)).collect();
             let file = folder.join(format!("{}-kernel.log", guest.name()));
             fs::write(&file, text).map_err(Error::io(file.display().to_string()))?;
-            let new = log_rules::complaints(&lines).into_iter();
+            let provokes = ibv::provokes_errors(scenario.name());
+            let new = if provokes { log_rules::trouble(&lines) } else { log_rules::complaints(&lines) };
+            let new = new.into_iter();
             complaints.extend(new.map(|line| format!("{}: {line}", guest.name())));
         }
         if complaints.is_empty() {
