@@ -11,6 +11,10 @@ use crate::host::{Host, Step};
 
 const CHUNK: usize = 32 * 1024;
 
+/// Handshakes at a time: with more, Linux's backlog of 128 sends SYN cookies, which
+/// carry no SMC option.
+const HANDSHAKES: usize = 16;
+
 /// What a client does.
 #[derive(Clone, Copy)]
 pub(crate) struct Conversation {
@@ -33,19 +37,20 @@ struct Client {
 
 impl Conversation {
     pub(crate) fn hold(&self, host: &mut Host) -> Result<(), String> {
-        let mut clients = Vec::new();
-        for stream in 0..self.connections as u64 {
-            let connected = host.stack.connect(self.remote, SocketOptions::default());
-            let socket = connected.map_err(|error| format!("cannot connect: {error}"))?;
-            let (sent, received) = (0, 0);
-            clients.push(Client { socket, stream, is_open: false, sent, received, shut: false, over: false });
-        }
+        let mut clients: Vec<Client> = Vec::new();
         host.until("the exchange", |host| {
             let mut moved = false;
-            for client in clients.iter_mut().filter(|client| !client.over) {
+            let opening = clients.iter().filter(|client| !client.is_open).count();
+            if clients.len() < self.connections && opening < HANDSHAKES {
+                clients.push(self.connect(host, clients.len() as u64)?);
+                moved = true;
+            }
+            // All are open at once before any of them goes.
+            let all_open = clients.len() == self.connections && opening == 0;
+            for client in clients.iter_mut().filter(|client| !client.over && (all_open || !client.is_open)) {
                 moved |= self.step(host, client)?;
             }
-            let done = clients.iter().all(|client| client.over);
+            let done = all_open && clients.iter().all(|client| client.over);
             Ok(if done {
                 Step::Done
             } else if moved {
@@ -54,6 +59,13 @@ impl Conversation {
                 Step::Idle
             })
         })
+    }
+
+    fn connect(&self, host: &mut Host, stream: u64) -> Result<Client, String> {
+        let connected = host.stack.connect(self.remote, SocketOptions::default());
+        let socket = connected.map_err(|error| format!("cannot connect: {error}"))?;
+        let (is_open, shut, over) = (false, false, false);
+        Ok(Client { socket, stream, is_open, sent: 0, received: 0, shut, over })
     }
 
     /// Whether it moved something.
