@@ -42,7 +42,10 @@ pub(super) fn device_removed(stage: &Stage<'_>) -> Result<String> {
 pub(super) fn peer_dies(stage: &Stage<'_>) -> Result<String> {
     let ours = to_fail(stage)?;
     stage.guest(1)?.freeze(true)?;
-    ours.said("the socket failed", DEATH)?;
+    let noticed = ours.said("the socket failed", DEATH);
+    // Back among the living, to be asked for its kernel's log.
+    stage.guest(1)?.freeze(false)?;
+    noticed?;
     ensure_smc(&ours.end(60)?, 1)
 }
 
@@ -64,5 +67,6 @@ pub(super) fn no_leak(stage: &Stage<'_>) -> Result<String> {
     let after = objects(ours.guest)?;
     ensure(before == after, || format!("before {before:?}, after {after:?}"))?;
     ensure(before.contains_key("qp"), || format!("nothing was counted: {before:?}"))?;
-    ensure_smc(&ours.end(60)?, 1000)
+    let carried = ensure_smc(&ours.end(60)?, 1000)?;
+    Ok(format!("{carried}; before and after {before:?}"))
 }
