@@ -34,6 +34,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone(CONFORMANCE, "provider", conformance)
             .within(Duration::from_secs(1800))
             .spoils_guests(),
+        Scenario::alone("ibv-devices", "smolsmc devices", devices).spoils_guests(),
         Scenario::pair("ibv-client", client, peer::client),
         Scenario::pair("ibv-server", server, peer::server),
         Scenario::pair("ibv-bulk-client", client, peer::bulk_client),
@@ -86,6 +87,24 @@ fn conformance(stage: &Stage<'_>) -> Result<String> {
         format!("exit {:?}: {} | {:?}", ran.code, failed.join(" | "), last(&ran.output))
     })?;
     Ok(format!("ibverbs: {}", last(&ran.output)))
+}
+
+/// `smolsmc devices` tells a device that is usable from one that is not, and why.
+fn devices(stage: &Stage<'_>) -> Result<String> {
+    let guest = stage.guest(0)?;
+    guest.second_rxe()?;
+    let _: () = guest.ask(Request::LinkState { nic: "dummy0".to_owned(), up: false })?;
+    let program = guest.begin_program("/bin/smolsmc", &["devices"])?;
+    let ran = guest.await_program(program, 60)?;
+    let wanted = [
+        "rxe0:1: usable, path MTU 1024",
+        "10.9.0.1 RoCEv2 on eth0",
+        "not usable: IPv6; SMC-Rv2 needs an IPv4 address",
+        "rxe1:1: not usable: the port is down",
+    ];
+    let missing: Vec<_> = wanted.iter().filter(|line| !ran.output.contains(**line)).collect();
+    ensure(ran.code == Some(0) && missing.is_empty(), || format!("{:?} without {missing:?}", ran.output))?;
+    Ok("ibverbs: one device of two is usable".to_owned())
 }
 
 fn last(output: &str) -> &str {

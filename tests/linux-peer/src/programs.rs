@@ -15,8 +15,8 @@ use crate::{Error, Result};
 /// What Debian calls what is needed to build (cmake, libclang and the library's
 /// headers) and to run (the part of libibverbs that knows rxe).
 const PACKAGES: [&str; 4] = ["cmake", "libclang-dev", "libibverbs-dev", "ibverbs-providers"];
-/// Our programs.
-const PROGRAMS: [&str; 2] = ["ibv-conformance", "ibv-peer"];
+/// Our programs, below the folder of what is built.
+const PROGRAMS: [&str; 3] = ["smolsmc", "examples/ibv-conformance", "examples/ibv-peer"];
 /// Where libibverbs looks for the parts that know a device.
 const PROVIDERS: &str = "/usr/lib/x86_64-linux-gnu/libibverbs";
 /// It reads which there are from files in this folder.
@@ -50,10 +50,11 @@ impl Program {
 pub(crate) fn build(cache: &Path) -> Result<Vec<Program>> {
     ensure_packages()?;
     let target = cache.join("build");
-    let features = "smolsmc-ibv/ibverbs,smolsmc-linux-peer/ibverbs";
-    let packages = ["--package", "smolsmc-ibv", "--package", "smolsmc-linux-peer", "--features", features];
-    let examples = PROGRAMS.map(|program| ["--example", program]).concat();
-    cargo(&target, &[&packages[..], &examples].concat())?;
+    let features = "smolsmc-cli/ibverbs,smolsmc-ibv/ibverbs,smolsmc-linux-peer/ibverbs";
+    let packages =
+        ["-p", "smolsmc-cli", "-p", "smolsmc-ibv", "-p", "smolsmc-linux-peer", "--features", features];
+    let programs = ["--bin", "smolsmc", "--example", "ibv-conformance", "--example", "ibv-peer"];
+    cargo(&target, &[&packages[..], &programs].concat())?;
     let provider = fs::read_dir(PROVIDERS).map_err(Error::io(PROVIDERS))?.flatten().map(|entry| entry.path());
     let is_rxe =
         |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("librxe-"));
@@ -63,8 +64,9 @@ pub(crate) fn build(cache: &Path) -> Result<Vec<Program>> {
     let mut programs =
         vec![Program::read(&provider, &provider)?, Program::read(Path::new(DRIVERS), Path::new(DRIVERS))?];
     for name in PROGRAMS {
-        let program = target.join("release/examples").join(name);
+        let program = target.join("release").join(name);
         libraries.extend(needs(&program)?);
+        let name = program.file_name().unwrap_or_default();
         programs.push(Program::read(&program, &Path::new("/bin").join(name))?);
     }
     for library in libraries {

@@ -145,7 +145,7 @@ pub(super) fn fallback_server(stage: &Stage<'_>) -> Result<String> {
     let all = guest.exchange(handle, 1, 100_000)?;
     ensure(all.received.octets == 100_000 && all.received.mismatch.is_none(), || format!("{all:?}"))?;
     guest.close(handle)?;
-    let said = ours.end(60)?;
+    let said = ours.end(120)?;
     ensure(said.contains("1 over TCP"), || format!("not over TCP: {said:?}"))?;
     Ok("TCP".to_owned())
 }
