@@ -6,6 +6,7 @@ mod conform;
 mod control;
 mod decode;
 mod demo;
+mod devices;
 mod echo;
 mod ladder;
 mod nc;
@@ -58,6 +59,7 @@ enum Command {
     Ss(observe::SsArguments),
     Stats(observe::StatsArguments),
     Decode(decode::Arguments),
+    Devices(devices::Arguments),
 }
 
 /// The exit status for arguments that make no sense.
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Ss(arguments) => observe::ss(&arguments),
         Command::Stats(arguments) => observe::stats(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,9 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
     ("shm", &["wire", "verbs"]),
-    ("cli", &["smolsmc", "decode", "ethernet", "roce"]),
+    ("ibv", &["wire", "verbs"]),
+    ("cli", &["smolsmc", "decode", "ethernet", "roce", "ibv"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent", "ethernet"]),
+    ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "shm"]),
 ];

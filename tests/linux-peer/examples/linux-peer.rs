@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Series, Summary, hold, linux_to_linux, ours, run, table};
+use smolsmc_linux_peer::{Options, Series, Summary, hold, ibv, linux_to_linux, ours, run, table};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     }
     let mut scenarios = ours();
     scenarios.extend(linux_to_linux());
+    scenarios.extend(ibv());
     if arguments.list {
         for scenario in &scenarios {
             let when = match (scenario.is_elsewhere(), scenario.is_slow()) {

@@ -9,13 +9,14 @@ use crate::cpio::Archive;
 use crate::error::output;
 use crate::kernel::Kernel;
 use crate::modules;
+use crate::programs::Program;
 use crate::{Error, Result};
 
 /// The one target that a plain Rust toolchain has; static by glibc's own archive.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the initramfs and returns where it lies.
-pub(crate) fn build(cache: &Path, kernel: &Kernel) -> Result<PathBuf> {
+pub(crate) fn build(cache: &Path, kernel: &Kernel, programs: &[Program]) -> Result<PathBuf> {
     let agent = build_agent(cache)?;
     let mut archive = Archive::default();
     for folder in ["dev", "proc", "sys", "modules"] {
@@ -26,6 +27,7 @@ pub(crate) fn build(cache: &Path, kernel: &Kernel) -> Result<PathBuf> {
     for (place, module) in modules::load_order(&kernel.modules)?.iter().enumerate() {
         archive.file(&format!("modules/{place:02}-{}", module.name), &module.image);
     }
+    Program::put(programs, &mut archive);
     let path = cache.join("initramfs.cpio");
     fs::write(&path, archive.finish()).map_err(Error::io(path.display().to_string()))?;
     Ok(path)

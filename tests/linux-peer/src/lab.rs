@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::guest::Booting;
 use crate::kernel::Series;
-use crate::{Error, Guest, GuestConfig, Kernel, Result, initramfs, machine};
+use crate::{Error, Guest, GuestConfig, Kernel, Result, initramfs, machine, programs};
 
 /// Where the kernel is kept, if not under `target`.
 const CACHE_VARIABLE: &str = "SMOLSMC_LINUX_PEER_DIR";
@@ -32,6 +32,16 @@ impl Lab {
     ///
     /// One sentence about what this machine lacks.
     pub fn prepare(series: Series, fresh_kernel: bool) -> Result<Self> {
+        Self::prepare_with(series, fresh_kernel, false)
+    }
+
+    /// As [`prepare`](Self::prepare); if wanted, guests also have our programs
+    /// over libibverbs.
+    ///
+    /// # Errors
+    ///
+    /// One sentence about what this machine lacks.
+    pub fn prepare_with(series: Series, fresh_kernel: bool, with_programs: bool) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/linux-peer");
         let cache = env::var_os(CACHE_VARIABLE).map_or_else(|| PathBuf::from(default), PathBuf::from);
@@ -39,7 +49,8 @@ impl Lab {
         let cache = cache.canonicalize().map_err(Error::io(cache.display().to_string()))?;
         machine::ensure_qemu()?;
         let kernel = Kernel::find(&cache, series, fresh_kernel)?;
-        let initramfs = initramfs::build(&cache, &kernel)?;
+        let programs = if with_programs { programs::build(&cache)? } else { Vec::new() };
+        let initramfs = initramfs::build(&cache, &kernel, &programs)?;
         sweep(&env::temp_dir());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let sockets = env::temp_dir().join(format!("{SOCKETS}{}-{number}", std::process::id()));

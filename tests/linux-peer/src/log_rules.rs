@@ -11,7 +11,7 @@ const TROUBLE: [&str; 7] =
 
 /// Lines at warning level or worse that belong to a healthy life. SMC reports
 /// its links and devices as warnings.
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 15] = [
     "smc: adding ib device",
     "smc: removing ib device",
     "has pnetid",
@@ -21,6 +21,8 @@ const HARMLESS: [&str; 14] = [
     "smc: smc_core",
     // rxe, when SMC takes back the QP it had made for an ADD LINK that was rejected.
     "rxe_modify_qp: returned err = -22",
+    // rxe on the dummy device, which has no speed to tell.
+    "dummy0 speed is unknown",
     // The guest's clock is the emulator's.
     "clocksource:",
     "Unable to calibrate against PIT",
@@ -30,6 +32,12 @@ const HARMLESS: [&str; 14] = [
     "TCP: Possible SYN flooding",
     "speed is unknown, defaulting to",
 ];
+
+/// The lines that even a scenario must answer for that provokes errors.
+pub(crate) fn trouble(lines: &[LogLine]) -> Vec<String> {
+    let bad = lines.iter().filter(|line| TROUBLE.iter().any(|word| line.text.contains(word)));
+    bad.map(|line| format!("<{}> {}", line.level, line.text)).collect()
+}
 
 /// The lines that a scenario must answer for.
 pub(crate) fn complaints(lines: &[LogLine]) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// What is wanted, in this order. crc32_generic first: rxe asks for the algorithm
 /// by name, which is no dependency that a module declares.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "crc32_generic",
     "virtio_pci",
     "virtio_console",
@@ -28,6 +28,7 @@ const WANTED: [&str; 14] = [
     "ib_uverbs",
     "rdma_rxe",
     "sch_netem",
+    "dummy",
 ];
 
 /// A module: its name and its image, ready to be loaded.

@@ -15,7 +15,7 @@ use crate::kernel::Series;
 use crate::lab::make_folder;
 use crate::plug::Plug;
 use crate::scenario::{Stage, Topology, UEID};
-use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, log_rules};
+use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, ibv, log_rules};
 
 /// What to run, and how.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +94,8 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
         only => only.iter().any(|o| s.name.starts_with(o)),
     };
     let wanted: Vec<_> = scenarios.iter().filter(is_wanted).collect();
-    let lab = Lab::prepare(options.series, options.fresh_kernel)?;
+    let with_programs = wanted.iter().any(|scenario| ibv::is_one(scenario.name()));
+    let lab = Lab::prepare_with(options.series, options.fresh_kernel, with_programs)?;
     progress(&format!("kernel {}, ready in {:.1} s", lab.kernel().package, start.elapsed().as_secs_f64()));
     let guests = if wanted.iter().any(|s| s.topology == Topology::Pair) { 2 } else { 1 };
     let mut runner = Runner::new(lab, guests, options.keep);
@@ -252,7 +253,9 @@ impl Runner {
                 lines.iter().map(|l| format!("{:12} <{}> {}\n", l.micros, l.level, l.text)).collect();
             let file = folder.join(format!("{}-kernel.log", guest.name()));
             fs::write(&file, text).map_err(Error::io(file.display().to_string()))?;
-            let new = log_rules::complaints(&lines).into_iter();
+            let provokes = ibv::provokes_errors(scenario.name());
+            let new = if provokes { log_rules::trouble(&lines) } else { log_rules::complaints(&lines) };
+            let new = new.into_iter();
             complaints.extend(new.map(|line| format!("{}: {line}", guest.name())));
         }
         if complaints.is_empty() {

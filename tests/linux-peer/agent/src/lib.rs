@@ -18,6 +18,7 @@ mod kernel_log;
 mod netlink;
 mod nic;
 pub mod pattern;
+mod programs;
 pub mod protocol;
 mod rdma;
 mod serve;

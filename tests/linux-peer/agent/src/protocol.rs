@@ -229,6 +229,30 @@ pub enum Request {
     InChild { child: Handle, request: Box<Request> },
     /// Kills the second agent with SIGKILL.
     Kill { child: Handle },
+
+    /// How many objects of each kind an RDMA device has: `BTreeMap<String, u64>`.
+    RdmaObjects { name: String },
+    /// Starts another program: [`Handle`].
+    BeginProgram { program: String, arguments: Vec<String> },
+    /// What a program has said so far: `String`.
+    ProgramSaid { handle: Handle },
+    /// Asks a program to end (SIGTERM), or ends it (SIGKILL).
+    SignalProgram { handle: Handle, kill: bool },
+    /// Waits until a program has ended; at the deadline it is killed: [`Ran`].
+    AwaitProgram { handle: Handle, seconds: f64 },
+    /// Reads a file of the guest, as one in /sys: `String`.
+    ReadFile { path: String },
+    /// Writes a file of the guest.
+    WriteFile { path: String, text: String },
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ran {
+    /// Its exit status; none if a signal ended it.
+    pub code: Option<i32>,
+    /// All it said, on standard output and standard error.
+    pub output: String,
 }
 
 /// What one direction of a connection carried.

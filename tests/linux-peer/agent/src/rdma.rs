@@ -1,10 +1,11 @@
 //! rxe devices, by NETLINK_RDMA.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use rustix::net::netlink;
 
-use crate::netlink::{ACK, Body, DUMP, Netlink, attributes, text, u32_at};
+use crate::netlink::{ACK, Body, DUMP, Netlink, attributes, text, u32_at, u64_at};
 
 /// Client NLDEV (5), then its command.
 const fn nldev(command: u16) -> u16 {
@@ -14,8 +15,13 @@ const fn nldev(command: u16) -> u16 {
 const GET: u16 = nldev(1);
 const NEW_LINK: u16 = nldev(3);
 const DELETE_LINK: u16 = nldev(4);
+const RESOURCES: u16 = nldev(9);
 const DEVICE_INDEX: u16 = 1;
 const DEVICE_NAME: u16 = 2;
+const SUMMARY: u16 = 15;
+const SUMMARY_ENTRY: u16 = 16;
+const ENTRY_NAME: u16 = 17;
+const ENTRY_COUNT: u16 = 18;
 const NIC_NAME: u16 = 51;
 const LINK_TYPE: u16 = 65;
 
@@ -39,4 +45,21 @@ pub(crate) fn remove(name: &str) -> io::Result<()> {
         index.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no RDMA device {name}")))?;
     let body = Body::default().attribute(DEVICE_INDEX, &index.to_ne_bytes());
     open()?.ask(DELETE_LINK, ACK, &body).map(|_| ())
+}
+
+/// As `rdma resource show`: objects of each kind, the kernel's own included.
+pub(crate) fn objects(name: &str) -> io::Result<BTreeMap<String, u64>> {
+    let devices = open()?.ask(RESOURCES, DUMP, &Body::default())?;
+    let find =
+        |octets, wanted| attributes(octets).find(move |(kind, _)| *kind == wanted).map(|(_, found)| found);
+    let device = devices
+        .iter()
+        .find(|device| find(&device.body, DEVICE_NAME).is_some_and(|found| text(found) == name))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no RDMA device {name}")))?;
+    let entries = attributes(find(&device.body, SUMMARY).unwrap_or_default());
+    let entry = |(kind, entry)| {
+        let named = (kind == SUMMARY_ENTRY).then(|| find(entry, ENTRY_NAME)).flatten()?;
+        Some((text(named), u64_at(find(entry, ENTRY_COUNT)?, 0)))
+    };
+    Ok(entries.filter_map(entry).collect())
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::carry::{self, Plan};
 use crate::children::Children;
+use crate::programs::Programs;
 use crate::protocol::{Answer, Call, Exchanged, Handle, Hello, Request, Transfer};
 use crate::sockets::{Connection, Failure, Sockets, lock};
 use crate::{init, kernel_log, nic, rdma, smc, smc_diag};
@@ -24,6 +25,7 @@ use crate::{init, kernel_log, nic, rdma, smc, smc_diag};
 struct Agent {
     sockets: Arc<Sockets>,
     children: Children,
+    programs: Programs,
 }
 
 /// Answers requests until the other side is gone.
@@ -104,6 +106,21 @@ impl Agent {
             Request::Spawn => done(self.children.spawn(self.sockets.new_handle())?),
             Request::InChild { child, request } => self.children.ask(child, *request),
             Request::Kill { child } => done(self.children.kill(child)?),
+            other => self.handle_program(other),
+        }
+    }
+
+    fn handle_program(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::RdmaObjects { name } => done(rdma::objects(&name)?),
+            Request::BeginProgram { program, arguments } => {
+                done(self.programs.begin(self.sockets.new_handle(), &program, &arguments)?)
+            }
+            Request::ProgramSaid { handle } => done(self.programs.said(handle)?),
+            Request::SignalProgram { handle, kill } => done(self.programs.signal(handle, kill)?),
+            Request::AwaitProgram { handle, seconds: s } => done(self.programs.wait(handle, seconds(s))?),
+            Request::ReadFile { path } => done(fs::read_to_string(path)?),
+            Request::WriteFile { path, text } => done(fs::write(path, text)?),
             other => self.handle_socket(other),
         }
     }
