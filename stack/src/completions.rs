@@ -231,7 +231,10 @@ impl<P: Provider> Shared<P> {
     pub(crate) fn say_llc(&mut self, key: GroupKey, place: usize, message: llc::Message) {
         let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
         // The one question that is out goes before all that waits for its answer.
-        match is_test(&message) && !message.response {
+        // A peer that answers before it is sent gets no further one.
+        let is_question = |message: &llc::Message| is_test(message) && !message.response;
+        match is_question(&message) {
+            true if link.unsaid.front().is_some_and(is_question) => {}
             true => link.unsaid.push_front(message),
             false if link.unsaid.len() < UNSAID_MAX => link.unsaid.push_back(message),
             false => {}

@@ -41,6 +41,7 @@ impl<P: Provider> Stack<P> {
     #[must_use]
     pub fn held(&self) -> Held {
         let shared = &self.shared;
+        let links = shared.groups.values().flat_map(|group| group.links.iter().flatten());
         let queues = [
             shared.dirty.len(),
             shared.opening.len(),
@@ -51,6 +52,7 @@ impl<P: Provider> Stack<P> {
             shared.ready.len(),
             shared.ended.len(),
             shared.downed.len(),
+            links.map(|link| link.unsaid.len()).sum(),
         ];
         Held {
             listeners: shared.listeners.len(),

@@ -300,6 +300,56 @@ fn a_flood_of_llc_requests_is_answered_at_its_limit() {
     three.transfer(liar, 50_000);
 }
 
+/// Answers to TEST LINK that nobody asked, while ours finds no place among the
+/// messages: each one had another TEST LINK queued behind the first, without a
+/// limit.
+#[test]
+fn answers_to_a_test_link_that_waits_queue_no_further_one() {
+    let mut lan = Lan::of(103, 3, |_, config| {
+        config.autocork = 0;
+        config.limits.peer_receives = 16;
+    });
+    lan.log = Some(Vec::new());
+    let local = SocketAddr::new(address_of(SERVER), PORT);
+    let listener = lan.stack(SERVER).listen(local, ListenOptions::USUAL).unwrap();
+    let mut three = Three { lan, listener };
+    let liar = three.connect(LIAR);
+    three.transfer(liar, 1);
+    let test_link = |response| {
+        let message = smolsmc_llc::Message {
+            version: smolsmc_llc::Version::V2(smolsmc_llc::HostOrder::Little),
+            response,
+            body: smolsmc_llc::Body::TestLink(TestLink::default()),
+        };
+        let mut octets = [0; 64];
+        let len = message.emit(&mut octets).unwrap();
+        octets[..len].to_vec()
+    };
+    // The liar's NIC acknowledges nothing: the server's places are taken for good.
+    three.lan.meddler = Some(Box::new(|host, frame| {
+        let packet = RocePacket::parse(frame).ok().flatten();
+        let is_ack = packet.is_some_and(|packet| packet.payload.is_empty());
+        if host == LIAR && is_ack {
+            frame[12] = 0;
+        }
+    }));
+    for _ in 0..40 {
+        three.post(SendOperation::Send, &test_link(false));
+        three.lan.run_for(Duration::from_micros(100));
+    }
+    for n in 0..40 {
+        send_some(&mut three.lan, liar.1, 7, n, n + 1);
+        three.lan.run_for(Duration::from_micros(100));
+    }
+    for _ in 0..300 {
+        three.post(SendOperation::Send, &test_link(true));
+        three.lan.run_for(Duration::from_micros(100));
+    }
+    let held = three.lan.stack(SERVER).held();
+    assert_eq!(three.error(liar.1), None, "the link must still stand");
+    assert!(held.queued < 100, "{held:?}");
+}
+
 /// TEST LINK responses of the server to the liar, by the second they were sent in.
 fn answers_a_second(three: &Three, since: Instant) -> BTreeMap<u64, usize> {
     let mut answers = BTreeMap::new();
