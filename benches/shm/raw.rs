@@ -8,6 +8,8 @@ use smolsmc_shm::{Config, Opening, PortConfig, ShmNic};
 use smolsmc_verbs::*;
 use smolsmc_wire::{Duration, Gid, Mac, MtuCode, Psn};
 
+use crate::end::End;
+
 const PORT: RdmaPort = RdmaPort { device: DeviceId(0), port: PortNumber(1) };
 const DEPTH: u32 = 64;
 /// Receives posted with one call.
@@ -30,6 +32,19 @@ pub(crate) struct Raw {
 
 fn gid(number: u8) -> GidEntry {
     GidEntry { gid: Gid::from_ipv4([10, 9, 0, number]), kind: GidKind::RoCEv2, vlan: None }
+}
+
+/// Both ends of a wire, each greeted.
+pub(crate) fn openings() -> [Opening; 2] {
+    let (a, b) = UnixStream::pair().expect("a socket pair");
+    [(1, a), (2, b)].map(|(number, socket)| {
+        let mut config = Config::new([number; 32]);
+        config.limits.incoming_octets = 1 << 24;
+        let mut opening = Opening::new(config).expect("memory");
+        let port = PortConfig::new(Mac([2, 0, 0, 0, 0, number]), gid(number));
+        opening.greet(socket, port).expect("a greeting");
+        opening
+    })
 }
 
 fn side(mut nic: ShmNic) -> Raw {
@@ -59,16 +74,7 @@ fn side(mut nic: ShmNic) -> Raw {
 
 impl Raw {
     pub(crate) fn pair() -> [Self; 2] {
-        let (a, b) = UnixStream::pair().expect("a socket pair");
-        let opened = [(1, a), (2, b)].map(|(number, socket)| {
-            let mut config = Config::new([number; 32]);
-            config.limits.incoming_octets = 1 << 24;
-            let mut opening = Opening::new(config).expect("memory");
-            opening
-                .greet(socket, PortConfig::new(Mac([2, 0, 0, 0, 0, number]), gid(number)))
-                .expect("a greeting");
-            opening
-        });
+        let opened = openings();
         let nic = |opening: Opening| opening.complete(Duration::from_secs(5)).expect("a wire").0;
         let mut sides = opened.map(|opening| side(nic(opening)));
         let facts = [0, 1].map(|n| (sides[n].nic.qp(sides[n].qp).expect("a QP").qpn, sides[n].in_keys));
@@ -132,7 +138,7 @@ impl Raw {
     }
 
     #[inline]
-    pub(crate) fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn write(&mut self, octets: &[u8]) {
         // Every tenth SEND is signalled, so that the queue empties.
         let signalled = self.posted.is_multiple_of(10);
         self.posted += 1;
@@ -154,15 +160,6 @@ impl Raw {
             solicited: true,
         };
         self.nic.post_send(self.qp, &[write, send]).expect("room");
-    }
-
-    /// Spins until a SEND has come.
-    #[inline]
-    pub(crate) fn receive(&mut self, octets: &mut [u8]) {
-        while !self.poll() {
-            std::hint::spin_loop();
-        }
-        self.take(octets);
     }
 
     /// Copies out what was written.
@@ -198,5 +195,20 @@ impl Raw {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.nic.fds().next().expect("a wire")
+    }
+}
+
+impl End for Raw {
+    #[inline]
+    fn send(&mut self, octets: &[u8]) {
+        self.write(octets);
+    }
+
+    #[inline]
+    fn receive(&mut self, octets: &mut [u8]) {
+        while !self.poll() {
+            std::hint::spin_loop();
+        }
+        self.take(octets);
     }
 }

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
+use crate::end::End;
+use crate::pin;
 use crate::raw::Raw;
-use crate::{median, pin};
+use crate::statistics::median;
 
 fn wait(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
