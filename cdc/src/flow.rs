@@ -259,17 +259,18 @@ impl Flow {
     }
 
     /// Whether nothing is written because the peer has not read our urgent octet
-    /// yet. Linux 6.12 as a receiver loses count if octets come behind it; as a
-    /// sender it waits for ever. There are readers that never say so: wait for
-    /// some time, and [`Flow::go_on`].
+    /// yet. Linux 6.12 as a receiver loses count if octets come behind one that
+    /// was fetched out of band before it was come to, and never says so; as a
+    /// sender it waits for ever, and so does a flow.
     #[inline]
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.urgent_out.holds()
     }
 
-    /// Waits no more for the peer to read our urgent octet.
-    pub const fn go_on(&mut self) {
+    /// As a sender that does not wait for the peer to read its urgent octet.
+    #[cfg(test)]
+    pub(crate) const fn go_on(&mut self) {
         self.urgent_out.go_on();
     }
 

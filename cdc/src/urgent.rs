@@ -51,6 +51,7 @@ impl UrgentOut {
         self.holds
     }
 
+    #[cfg(test)]
     pub(crate) const fn go_on(&mut self) {
         self.holds = false;
     }

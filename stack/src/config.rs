@@ -182,9 +182,6 @@ pub struct Timers {
     pub clc: Duration,
     /// A client with two links negotiated waits so long for ADD LINK.
     pub add_link: Duration,
-    /// What is sent behind an urgent octet waits so long for the peer to read
-    /// that. Linux waits for ever, and there are Linux readers that never say.
-    pub urgent: Duration,
     /// For a peer to answer our C or A; Linux waits for ever.
     pub close: Duration,
     /// An idle group we serve lives so long.
@@ -205,7 +202,6 @@ impl Timers {
         time_wait: Duration::from_secs(60),
         clc: Duration::from_secs(6),
         add_link: Duration::from_secs(3),
-        urgent: Duration::from_secs(10),
         close: Duration::from_secs(60),
         idle_server: Duration::from_secs(600),
         idle_client: Duration::from_secs(610),

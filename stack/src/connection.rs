@@ -172,8 +172,6 @@ pub(crate) struct Smc {
     pub(crate) stats: MessageStats,
     /// The peer's urgent octet, to be fetched.
     pub(crate) urgent: Option<u8>,
-    /// So long nothing is written behind our urgent octet.
-    pub(crate) held_until: Option<Instant>,
     /// State flags in our last message.
     pub(crate) said: StateFlags,
     /// Messages of ours that are not known to be acknowledged.

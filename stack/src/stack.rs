@@ -428,7 +428,6 @@ impl<P: Provider> Stack<P> {
             let Some(connection) = connections.get_mut(handle) else { continue };
             connection.is_dirty = false;
             shared.advance(handle, connection);
-            shared.end_hold(handle, connection);
             shared.look_after(handle, connection);
             let more = shared.tcp_out(connection, devices);
             if connection.needs_no_buffers()
@@ -528,11 +527,7 @@ impl<P: Provider> Shared<P> {
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);
-        let held = match &connection.phase {
-            Phase::Smc(smc) => smc.held_until,
-            _ => None,
-        };
-        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).chain(held).min();
+        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).min();
         self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
     }
 }

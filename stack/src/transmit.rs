@@ -62,14 +62,11 @@ impl<P: Provider> Shared<P> {
         if is_over || smc.link != place || !smc.has_something_to_say() {
             return Some((handle, false));
         }
-        let (turn, held) = (self.config.limits.write_turn, smc.flow.is_held());
+        let turn = self.config.limits.write_turn;
         match smc.say(&mut self.provider, link, handle, turn) {
             Ok(()) => {
                 let asks = link.unproven.is_due();
-                let (more, holds) = (smc.has_something_to_say(), !held && smc.flow.is_held());
-                if holds && let Some(connection) = connections.get_mut(handle) {
-                    self.hold(handle, connection);
-                }
+                let more = smc.has_something_to_say();
                 if asks {
                     self.probe(key, place);
                 }

@@ -349,7 +349,6 @@ impl<P: Provider> Shared<P> {
             cork: Cork::default(),
             stats: MessageStats::default(),
             urgent: None,
-            held_until: None,
             said: StateFlags::empty(),
             in_flight: 0,
             answers: false,

@@ -3,18 +3,19 @@
 use smolsmc_verbs::{Provider, RemoteSpan};
 
 use super::Socket;
-use crate::connection::{Connection, Phase, Smc};
+use crate::connection::{Phase, Smc};
 use crate::error::SendError;
-use crate::handle::SocketHandle;
-use crate::shared::Shared;
 
 impl<P: Provider> Socket<'_, P> {
     /// Sends an octet that the peer hears of before it has read all that was
     /// sent earlier (TCP's urgent data; RFC 7609 §4.7.5). One is under way at a
     /// time: if one waits already, that becomes an octet like all others.
     ///
-    /// What is sent afterwards waits until the peer has read to it, or for
-    /// [`Timers::urgent`](crate::Timers::urgent). If the connection falls back to
+    /// What is sent afterwards waits until the peer has read past it, as long as
+    /// the connection lives: a Linux reader that fetched it out of band before
+    /// an ordinary read would read all that follows shifted by one octet. That
+    /// reader never says that it has passed it, to Linux neither; what waits then
+    /// waits as in front of a full ring. If the connection falls back to
     /// TCP even now, by a Decline that comes late, it is an octet of the stream.
     ///
     /// # Errors
@@ -32,7 +33,7 @@ impl<P: Provider> Socket<'_, P> {
     /// ([`SocketOptions::urgent_inline`](crate::SocketOptions::urgent_inline)).
     /// A newer one takes the place of one that was not fetched; one that reading
     /// has not come to is then an octet of the stream, fetched or not, as with
-    /// TCP: a sender that keeps to [`Socket::send_urgent`]'s patience sends no newer
+    /// TCP: a sender like [`Socket::send_urgent`] sends no newer
     /// one before. On TCP there is
     /// never one: what a peer marks there as urgent is in the stream.
     pub const fn recv_urgent(&mut self) -> Option<u8> {
@@ -81,30 +82,5 @@ impl Smc {
         let mut octet = [0];
         let span = provider.incoming(self.rmb.memory, offset as usize, 1).ok()?;
         (span.copy_to(0, &mut octet) == 1).then_some(octet[0])
-    }
-}
-
-impl<P: Provider> Shared<P> {
-    /// An urgent octet of ours was told of: what comes behind it waits, but not
-    /// for ever.
-    #[cold]
-    pub(crate) fn hold(&mut self, handle: SocketHandle, connection: &mut Connection) {
-        let until = self.now + self.config.timers.urgent;
-        if let Phase::Smc(smc) = &mut connection.phase {
-            smc.held_until = Some(until);
-            self.touch(handle, connection);
-        }
-    }
-
-    /// Goes on if the peer has read, or if it was waited for long enough.
-    pub(crate) fn end_hold(&mut self, handle: SocketHandle, connection: &mut Connection) {
-        let Phase::Smc(smc) = &mut connection.phase else { return };
-        let Some(until) = smc.held_until else { return };
-        if smc.flow.is_held() && self.now < until {
-            return;
-        }
-        smc.held_until = None;
-        smc.flow.go_on();
-        self.queue(handle, connection);
     }
 }
