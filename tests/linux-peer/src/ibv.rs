@@ -41,13 +41,13 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::pair("ibv-bulk-server", server, peer::bulk_server),
         Scenario::pair("ibv-half-close", client, peer::half_close),
         Scenario::pair("ibv-half-close-theirs", server, peer::half_close_theirs),
-        Scenario::pair("ibv-fallback-client", client, peer::fallback_client),
-        Scenario::pair("ibv-fallback-server", server, peer::fallback_server),
+        Scenario::pair("ibv-fallback-client", client, peer::fallback_client).slow(),
+        Scenario::pair("ibv-fallback-server", server, peer::fallback_server).slow(),
         Scenario::pair("ibv-abort", client, ending::abort),
-        Scenario::pair("ibv-300-connections", client, peer::many).within(Duration::from_secs(600)),
-        Scenario::pair("ibv-no-leak", client, ending::no_leak).within(Duration::from_secs(1200)),
+        Scenario::pair("ibv-300-connections", client, peer::many).within(Duration::from_secs(600)).slow(),
+        Scenario::pair("ibv-no-leak", client, ending::no_leak).within(Duration::from_secs(1200)).slow(),
         Scenario::pair("ibv-device-removed", client, ending::device_removed).spoils_guests(),
-        Scenario::pair("ibv-peer-dies", client, ending::peer_dies).spoils_guests(),
+        Scenario::pair("ibv-peer-dies", client, ending::peer_dies).spoils_guests().slow(),
     ]
 }
 
