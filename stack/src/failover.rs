@@ -72,6 +72,8 @@ impl<P: Provider> Shared<P> {
                 if smc.move_over(group) {
                     self.queue(handle, connection);
                 } else {
+                    // Nobody will hear of what was posted on a queue pair that goes.
+                    smc.in_flight = 0;
                     self.group_ended(handle, connection, why);
                 }
             }

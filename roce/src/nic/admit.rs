@@ -12,6 +12,7 @@ use crate::packet::{
 
 use super::SoftNic;
 use super::counters::Dropped;
+use super::path::Path;
 use super::qp::Qp;
 use super::responder::Request;
 
@@ -106,7 +107,10 @@ impl SoftNic {
         let facts = packet.bth.opcode.facts().ok_or((|d| &mut d.unknown_opcode) as Count)?;
         let number = packet.bth.dest_qpn;
         let qp = self.qps.get_mut(self.qpns.place(number.value())).filter(|qp| qp.qpn == number);
-        let qp = qp.ok_or((|d| &mut d.no_such_qp) as Count)?;
+        let Some(qp) = qp else {
+            self.gone.hear(slot, packet, facts, self.board.now);
+            return Err(|d| &mut d.no_such_qp);
+        };
         qp.admit(slot, packet, facts)?;
         if self.verify_icrc && packet.verify_icrc().is_err() {
             return Err(|d| &mut d.wrong_icrc);
@@ -130,8 +134,7 @@ impl Qp {
             return Err(|d| &mut d.wrong_state);
         }
         let path = self.path.as_ref().ok_or((|d| &mut d.wrong_state) as Count)?;
-        let from_peer = packet.ip.src_gid() == path.remote && packet.ip.dst_gid() == path.local;
-        if !from_peer || vlan(packet.ethernet.vlan) != path.vlan {
+        if !path.is_from_peer(packet) {
             return Err(|d| &mut d.wrong_address);
         }
         // We are a full member of the default partition: any member may speak.
@@ -139,6 +142,15 @@ impl Qp {
             return Err(|d| &mut d.wrong_pkey);
         }
         Ok(())
+    }
+}
+
+impl Path {
+    /// Whether a packet comes from the peer's address to our own, on our VLAN.
+    #[inline]
+    pub(super) fn is_from_peer(&self, packet: &RocePacket<'_>) -> bool {
+        let (from, to) = (packet.ip.src_gid(), packet.ip.dst_gid());
+        from == self.remote && to == self.local && vlan(packet.ethernet.vlan) == self.vlan
     }
 }
 

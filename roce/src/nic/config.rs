@@ -138,6 +138,9 @@ pub struct Limits {
     pub max_inline: u32,
     /// Entries of a completion queue, at most [`MAX_CQE`].
     pub max_cqe: u32,
+    /// Destroyed queue pairs that are remembered for [`GONE_FOR`](super::GONE_FOR), to
+    /// refuse what their peers still ask; with 0 they are silent.
+    pub gone_qps: u32,
 }
 
 impl Limits {
@@ -154,6 +157,7 @@ impl Limits {
         max_sge: 16,
         max_inline: 1024,
         max_cqe: 1 << 16,
+        gone_qps: 64,
     };
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -169,7 +173,8 @@ impl Limits {
         in_range("max_wr", self.max_wr, 1, MAX_WR)?;
         in_range("max_sge", self.max_sge, 1, MAX_SGE)?;
         in_range("max_inline", self.max_inline, 0, MAX_INLINE)?;
-        in_range("max_cqe", self.max_cqe, 1, MAX_CQE)
+        in_range("max_cqe", self.max_cqe, 1, MAX_CQE)?;
+        in_range("gone_qps", self.gone_qps, 0, MAX_QP)
     }
 }
 

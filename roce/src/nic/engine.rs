@@ -12,6 +12,8 @@ enum Next {
     Answer(u32, Plan),
     ReadResponse(u32, Plan),
     Request(u32, Plan),
+    /// The refusal of a queue pair that is gone.
+    LastWord(usize, Plan),
 }
 
 impl FrameEngine for SoftNic {
@@ -94,6 +96,9 @@ impl SoftNic {
             self.send_into_the_void(slot);
             return None;
         }
+        if let Some((index, plan)) = self.gone.plan(slot) {
+            return Some((slot, Next::LastWord(index, plan)));
+        }
         loop {
             let schedule = &mut self.board.ports.get_mut(slot)?.schedule;
             if let Some(&index) = schedule.answers.front() {
@@ -123,10 +128,15 @@ impl SoftNic {
     /// which it is certain: what would fail there fails here, and is `None`.
     #[inline]
     fn len_of(&mut self, next: &Next) -> Option<usize> {
-        let (Next::Answer(index, plan) | Next::ReadResponse(index, plan) | Next::Request(index, plan)) = next;
+        let (index, plan) = match next {
+            Next::LastWord(index, plan) => return self.gone.len_of(*index, plan),
+            Next::Answer(index, plan) | Next::ReadResponse(index, plan) | Next::Request(index, plan) => {
+                (index, plan)
+            }
+        };
         let qp = self.qps.get_mut(*index)?;
         let fine = match next {
-            Next::Answer(..) => true,
+            Next::Answer(..) | Next::LastWord(..) => true,
             Next::ReadResponse(..) => qp.is_readable(&mut self.board),
             Next::Request(..) => qp.is_sendable(&mut self.board),
         };
@@ -142,13 +152,17 @@ impl SoftNic {
 
     #[inline]
     fn emit_next(&mut self, slot: u32, next: &Next, out: &mut [u8]) -> Emitted {
-        let (Next::Answer(index, _) | Next::ReadResponse(index, _) | Next::Request(index, _)) = *next;
+        let index = match *next {
+            Next::LastWord(index, ref plan) => return self.gone.emit(index, plan, &mut self.board, out),
+            Next::Answer(index, _) | Next::ReadResponse(index, _) | Next::Request(index, _) => index,
+        };
         let Some(qp) = self.qps.get_mut(index) else { return Emitted::Failed };
         let board = &mut self.board;
         let emitted = match next {
             Next::Answer(_, plan) => qp.emit_answer(plan, board, out),
             Next::ReadResponse(_, plan) => qp.emit_read_response(plan, board, out),
             Next::Request(_, plan) => qp.emit_request(plan, board, out),
+            Next::LastWord(..) => Emitted::Failed,
         };
         let Emitted::Frame(len) = emitted else { return emitted };
         qp.counters.packets_out += 1;
@@ -160,7 +174,7 @@ impl SoftNic {
                     qp.has_answer = false;
                     port.schedule.answers.pop_front();
                 }
-                Next::ReadResponse(..) | Next::Request(..) => port.schedule.sent(),
+                Next::ReadResponse(..) | Next::Request(..) | Next::LastWord(..) => port.schedule.sent(),
             }
         }
         emitted
@@ -170,6 +184,7 @@ impl SoftNic {
     /// for their ACK in vain, as they would with a cable pulled.
     #[cold]
     fn send_into_the_void(&mut self, slot: u32) {
+        self.gone.forget_owed(slot);
         loop {
             let Some(port) = self.board.ports.get_mut(slot) else { return };
             let Some(index) = port.schedule.pass() else { break };

@@ -27,6 +27,8 @@
 //!   0x60 more, which cuts short the wait it has just asked for.
 //! * ACKs are coalesced: what is owed when a frame can be sent is sent, once.
 //!   Linux sends one for each packet that asks for it.
+//! * A destroyed queue pair refuses, with NAK 0x63, what its peer still asks after
+//!   [`SILENT_FOR`], for as long as [`GONE_FOR`]; IBTA and hardware are silent.
 //! * Atomics and SEND with invalidate are refused with NAK 0x61.
 //! * Frames to a port's own address are emitted like all others; Linux loops
 //!   them back inside.
@@ -58,6 +60,7 @@ mod engine;
 mod entropy;
 mod event;
 mod fault;
+mod gone;
 mod memory;
 #[expect(clippy::module_inception, reason = "the NIC is what this room is about")]
 mod nic;
@@ -77,6 +80,7 @@ pub use config::{
     PortConfig, Shard,
 };
 pub use counters::{Counters, Dropped, Naks, Objects, QpCounters};
+pub use gone::{GONE_FOR, SILENT_FOR};
 pub use nic::SoftNic;
 
 #[cfg(test)]

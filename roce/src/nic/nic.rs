@@ -14,6 +14,7 @@ use super::counters::{Counters, Objects, QpCounters};
 use super::cq::CqTable;
 use super::entropy::{Entropy, KeySpace};
 use super::event::{Note, Notes};
+use super::gone::GoneQps;
 use super::memory::MemoryTable;
 use super::qp::{NO_PORT, Qp};
 use super::schedule::Schedule;
@@ -27,6 +28,7 @@ use super::timers::Timers;
 pub struct SoftNic {
     pub(super) qps: Slots<Box<Qp>>,
     pub(super) qpns: KeySpace,
+    pub(super) gone: GoneQps,
     pub(super) verify_icrc: bool,
     pub(super) board: Board,
     pub(super) pds: Slots<Pd>,
@@ -74,6 +76,7 @@ impl SoftNic {
         let mut nic = Self {
             qps: Slots::new(limits.max_qp),
             qpns,
+            gone: GoneQps::new(limits.gone_qps),
             verify_icrc: config.verify_icrc,
             board: Board::new(config.window, memory, cqs, notes, timers, Slots::new(max_ports)),
             pds: Slots::new(limits.max_pd),
@@ -122,6 +125,7 @@ impl SoftNic {
             qp.port = NO_PORT;
         }
         for slot in ports {
+            self.gone.forget_port(slot);
             if let Some(port) = self.board.ports.remove(slot) {
                 self.board.notes.forget(Note::PortState(port.name));
                 self.board.notes.forget(Note::Gids(port.name));

@@ -249,6 +249,7 @@ impl Provider for SoftNic {
             }
         }
         self.leave_pd(found.pd);
+        self.gone.bury(*found, self.board.now);
         Ok(())
     }
 

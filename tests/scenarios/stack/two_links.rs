@@ -6,6 +6,7 @@ use smolsmc_tests::sim::{Faults, second_port};
 use smolsmc_verbs::{DeviceId, PortNumber, PortState, RdmaPort};
 use smolsmc_wire::Duration;
 
+use super::meddling::llc;
 use super::pair::{CLIENT, Pair, SERVER, recv_some, send_some};
 
 fn port(number: u32) -> RdmaPort {
@@ -214,4 +215,45 @@ fn a_port_that_comes_back_gives_the_group_its_second_link_again() {
     let links: Vec<_> = pair.lan.stack(CLIENT).groups()[0].links.iter().map(|link| link.number.0).collect();
     assert_eq!(links, [1, 3], "numbers are not used again");
     pair.transfer((CLIENT, client), (SERVER, server), 100_000);
+}
+
+/// Its peer has told of an RMB on one link only. When that link dies, the
+/// connection ends with it, and takes nothing along: the group lives on.
+#[test]
+fn a_connection_that_cannot_move_is_gone_once_closed() {
+    for blow in [Blow::PortDown, Blow::QueuePairFails] {
+        let mut pair = pair(139);
+        pair.connect();
+        pair.lan.run_for(Duration::from_millis(50));
+        pair.lan.meddler = Some(llc(0x26, false, |m| m[4] = 0));
+        let (client, server) = pair.connect();
+        pair.lan.meddler = None;
+        let number = link(pair.transport(CLIENT, client));
+        let of = |links: &[smolsmc::LinkSummary]| links.iter().find(|link| link.number == number).unwrap().qp;
+        let qp = of(&pair.lan.stack(CLIENT).groups()[0].links);
+        // Octets that nobody acknowledges.
+        pair.lan.block_roce(SERVER, true);
+        send_some(&mut pair.lan, (CLIENT, client), 7, 0, 50_000);
+        pair.lan.run_for(Duration::from_millis(5));
+        pair.lan.block_roce(SERVER, false);
+        match blow {
+            Blow::PortDown => {
+                let port = port(u32::from(number.0) - 1);
+                pair.lan.stack(CLIENT).provider_mut().set_port_state(port, PortState::Down).unwrap();
+            }
+            _ => pair.lan.stack(CLIENT).provider_mut().fail_qp(qp).unwrap(),
+        }
+        let sockets = [client, server];
+        for host in [CLIENT, SERVER] {
+            pair.lan.until(Duration::from_secs(60), "the error", |lan| {
+                lan.stack(host).socket(sockets[host]).unwrap().error().is_some()
+            });
+        }
+        for host in [CLIENT, SERVER] {
+            pair.close(host, sockets[host]);
+        }
+        pair.lan.until(Duration::from_secs(120), "one connection, which could move", |lan| {
+            [CLIENT, SERVER].map(|host| lan.stack(host).connections().len()) == [1, 1]
+        });
+    }
 }

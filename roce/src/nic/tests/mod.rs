@@ -7,6 +7,7 @@ mod answers;
 mod conformance;
 mod devices;
 mod engine;
+mod gone;
 mod keys;
 mod ladder;
 mod life;
