@@ -33,11 +33,11 @@ use smolsmc::RmbeSize;
 /// ways. A poll with nothing to do; half of half a round trip; round trips.
 const BUDGET: [(&str, Option<u64>); 9] = [
     ("idle-0", Some(640)),
-    ("send-64", Some(7_290)),
-    ("receive-64", Some(5_980)),
-    ("smc-64", Some(24_230)),
-    ("verbs-64", Some(18_740)),
-    ("tcp-64", Some(20_640)),
+    ("send-64", Some(7_360)),
+    ("receive-64", Some(6_030)),
+    ("smc-64", Some(25_060)),
+    ("verbs-64", Some(19_050)),
+    ("tcp-64", Some(21_020)),
     ("smoltcp-64", None),
     ("smc-65536", Some(695_000)),
     ("verbs-65536", Some(686_000)),
