@@ -87,12 +87,18 @@ impl TimeWaits {
         }
     }
 
-    /// A sound segment of the peer (RFC 9293 §3.10.7.4; a SYN as in §3.6.1). `until` is
-    /// when a FIN that comes again lets it end.
-    pub(crate) fn hear(&mut self, tuple: &Tuple, segment: &Segment, until: Instant) -> Verdict {
+    /// A sound segment of the peer (RFC 9293 §3.10.7.4; a SYN as in §3.6.1, where
+    /// somebody listens for it). `until` is when a FIN that comes again lets it end.
+    pub(crate) fn hear(
+        &mut self,
+        tuple: &Tuple,
+        segment: &Segment,
+        until: Instant,
+        is_listened: bool,
+    ) -> Verdict {
         let Some(rest) = self.rests.get_mut(tuple) else { return Verdict::Unknown };
         let ahead = segment.seq.wrapping_sub(rest.words.expected) as i32;
-        if segment.kind == SynKind::Syn && ahead > 0 && !segment.reset {
+        if segment.kind == SynKind::Syn && ahead > 0 && !segment.reset && is_listened {
             self.leave(tuple);
             return Verdict::NewConnection;
         }
@@ -109,9 +115,13 @@ impl TimeWaits {
             if end.wrapping_sub(rest.words.expected) == 1 {
                 rest.words.expected = end;
             }
-            self.order.remove(&(rest.until, *tuple));
-            self.order.insert((until, *tuple));
-            rest.until = until;
+            // A FIN with another number is not the peer's: who sends such could keep
+            // the entry for ever.
+            if end == rest.words.expected {
+                self.order.remove(&(rest.until, *tuple));
+                self.order.insert((until, *tuple));
+                rest.until = until;
+            }
         }
         // A bare ACK of what we sent needs no answer: two ends in TIME-WAIT would
         // go on for ever.

@@ -53,21 +53,21 @@ fn said(table: &mut TimeWaits) -> Option<Bare> {
 fn a_fin_that_comes_again_is_acknowledged_and_waited_for_again() {
     let mut table = one();
     let fin = Segment { fin: true, ..segment(WORDS.expected.wrapping_sub(1)) };
-    assert_eq!(table.hear(&tuple(1), &fin, after(90)), Verdict::Taken);
-    assert_eq!(table.hear(&tuple(1), &fin, after(90)), Verdict::Taken);
+    assert_eq!(table.hear(&tuple(1), &fin, after(90), true), Verdict::Taken);
+    assert_eq!(table.hear(&tuple(1), &fin, after(90), true), Verdict::Taken);
     assert_eq!((said(&mut table), said(&mut table)), (answer(), None), "once for both");
     table.expire(after(89));
     assert_eq!(table.len(), 1);
     table.expire(after(90));
     assert_eq!((table.len(), table.order.len()), (0, 0));
-    assert_eq!(table.hear(&tuple(1), &fin, after(99)), Verdict::Unknown);
+    assert_eq!(table.hear(&tuple(1), &fin, after(99), true), Verdict::Unknown);
 }
 
 #[test]
 fn a_fin_whose_ack_never_left_is_acknowledged() {
     let mut table = one();
     let fin = Segment { fin: true, ..segment(WORDS.expected) };
-    assert_eq!(table.hear(&tuple(1), &fin, after(60)), Verdict::Taken);
+    assert_eq!(table.hear(&tuple(1), &fin, after(60), true), Verdict::Taken);
     assert_eq!(said(&mut table).map(|bare| bare.ack), Some(WORDS.expected.wrapping_add(1)));
 }
 
@@ -86,10 +86,32 @@ fn every_kind_of_segment_has_its_answer() {
         ("a blind RST", Segment { reset: true, ..segment(beyond) }, Verdict::Taken, false, true),
     ] {
         let mut table = one();
-        assert_eq!(table.hear(&tuple(1), &heard, after(60)), verdict, "{what}");
+        assert_eq!(table.hear(&tuple(1), &heard, after(60), true), verdict, "{what}");
         assert_eq!(said(&mut table).is_some(), answers, "{what}");
         assert_eq!(table.contains(&tuple(1)), stays, "{what}");
     }
+}
+
+#[test]
+fn a_fin_with_another_number_keeps_nothing_waiting() {
+    let mut table = one();
+    for seq in [WORDS.expected.wrapping_sub(2), WORDS.expected.wrapping_add(1), 0x4000_0000] {
+        let fin = Segment { fin: true, ..segment(seq) };
+        assert_eq!(table.hear(&tuple(1), &fin, after(90), true), Verdict::Taken);
+    }
+    assert_eq!(said(&mut table), answer(), "it is told what is expected");
+    table.expire(after(60));
+    assert_eq!(table.len(), 0);
+}
+
+#[test]
+fn a_syn_nobody_listens_for_ends_no_time_wait() {
+    let mut table = one();
+    let syn = Segment { kind: SynKind::Syn, has_ack: false, ..segment(WORDS.expected.wrapping_add(5)) };
+    assert_eq!(table.hear(&tuple(1), &syn, after(60), false), Verdict::Taken);
+    assert!(table.contains(&tuple(1)));
+    assert_eq!(said(&mut table), answer());
+    assert_eq!(table.hear(&tuple(1), &syn, after(60), true), Verdict::NewConnection);
 }
 
 #[test]

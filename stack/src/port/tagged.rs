@@ -21,27 +21,30 @@ const FRAME_MAX: usize = 9018;
 pub(crate) enum Untagged<'f> {
     /// It had no tag, as is right.
     Plain(&'f [u8]),
-    /// Its tag was this port's, and is gone.
+    /// Its tag was this port's, or spoke of priority only, and is gone.
     Stripped([u8; FRAME_MAX], usize),
     /// It is of another VLAN, or of one where there is none.
     Foreign,
 }
 
-/// Takes the tag off a frame for a port in `vlan`. Priority is passed over.
+/// Takes the tag off a frame for a port in `vlan`. Priority is passed over; a tag
+/// that tells nothing else (VID 0, IEEE 802.1Q §9.6) is as none.
 pub(crate) fn untag(frame: &[u8], vlan: Option<u16>) -> Untagged<'_> {
     let tag = match frame.get(ADDRESSES..ADDRESSES + TAG_LEN) {
         Some(&[a, b, c, d]) if [a, b] == TPID => Some(u16::from_be_bytes([c, d]) & 0x0fff),
         _ => None,
     };
-    let Some(vid) = vlan else {
-        return if tag.is_none() { Untagged::Plain(frame) } else { Untagged::Foreign };
+    let Some(tag) = tag else {
+        return if vlan.is_none() { Untagged::Plain(frame) } else { Untagged::Foreign };
     };
     let (Some(addresses), Some(rest)) = (frame.get(..ADDRESSES), frame.get(ADDRESSES + TAG_LEN..)) else {
         return Untagged::Foreign;
     };
     let mut plain = [0; FRAME_MAX];
     let len = ADDRESSES + rest.len();
-    let Some(out) = plain.get_mut(..len).filter(|_| tag == Some(vid)) else { return Untagged::Foreign };
+    let Some(out) = plain.get_mut(..len).filter(|_| tag == vlan.unwrap_or(0)) else {
+        return Untagged::Foreign;
+    };
     let (head, tail) = out.split_at_mut(ADDRESSES);
     head.copy_from_slice(addresses);
     tail.copy_from_slice(rest);
@@ -120,3 +123,7 @@ impl RxToken for Nothing {
         match self {}
     }
 }
+
+#[cfg(test)]
+#[path = "tagged_tests.rs"]
+mod tests;
