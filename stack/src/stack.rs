@@ -523,7 +523,7 @@ impl<P: Provider> Shared<P> {
         let now = self.now;
         let port = self.ports.get_mut(connection.tuple.port);
         let port = port.filter(|_| !connection.tcp.would_forget(now));
-        let tcp = port.and_then(|port| port.tcp_due(now, &connection.tcp));
+        let tcp = port.and_then(|port| port.tcp_due(now, &mut connection.tcp));
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);

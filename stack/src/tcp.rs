@@ -125,6 +125,22 @@ impl Tcp {
         self.socket_mut().set_timeout(timeout);
     }
 
+    /// Only the FIN is not acknowledged.
+    pub(crate) fn waits_for_fin(&self) -> bool {
+        let socket = self.socket();
+        matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck)
+            && socket.send_queue() == 0
+    }
+
+    /// Has the FIN sent again now. smoltcp 0.14 stops its retransmission timer when a
+    /// third equal ACK comes, and then has no octets to send again: a keep-alive that
+    /// is due makes it look, and it finds the FIN.
+    pub(crate) fn remind_of_fin(&mut self) {
+        let socket = self.socket_mut();
+        socket.set_keep_alive(Some(TWO_PROBES));
+        socket.set_keep_alive(None);
+    }
+
     /// Nothing will be sent or received any more; TIME-WAIT has nothing to say
     /// either.
     pub(crate) fn is_over(&self) -> bool {

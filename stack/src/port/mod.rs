@@ -214,11 +214,16 @@ impl Port {
     }
 
     /// When a connection's TCP wants to be polled.
-    pub(crate) fn tcp_due(&mut self, now: Instant, tcp: &Tcp) -> Option<Instant> {
+    pub(crate) fn tcp_due(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Instant> {
         if let Some(quiet) = &tcp.quiet {
             return quiet.due();
         }
-        let due = self.iface.poll_at(moment(now), &tcp.set)?;
+        let mut due = self.iface.poll_at(moment(now), &tcp.set);
+        if due.is_none() && tcp.waits_for_fin() {
+            tcp.remind_of_fin();
+            due = self.iface.poll_at(moment(now), &tcp.set);
+        }
+        let due = due?;
         Some(Instant::from_micros(u64::try_from(due.total_micros()).unwrap_or(0)))
     }
 }

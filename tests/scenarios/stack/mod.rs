@@ -20,6 +20,7 @@ mod pair;
 mod probing;
 mod random;
 mod segments;
+mod shut_window;
 mod silent;
 mod sockets;
 mod two_links;
