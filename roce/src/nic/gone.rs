@@ -1,7 +1,7 @@
 //! Queue pairs that were destroyed, for a while: what a peer still asks of one
 //! is refused, so that it ends too.
 //!
-//! IBTA §10.3.1 has packets for a queue pair that is not there dropped in
+//! IBTA has packets for a queue pair that is not there dropped in
 //! silence, and hardware does that. A peer whose retries never end, as those of
 //! Linux 6.12 `rdma_rxe` with a retry count of 7, then asks for ever, and who
 //! waits there for its requests hangs for ever. So whoever counts retries hears
