@@ -269,7 +269,10 @@ impl Runner {
             let file = folder.join(format!("{}-kernel.log", guest.name()));
             fs::write(&file, text).map_err(Error::io(file.display().to_string()))?;
             let provokes = ibv::provokes_errors(scenario.name());
-            let new = if provokes { log_rules::trouble(&lines) } else { log_rules::complaints(&lines) };
+            let new = match provokes {
+                true => log_rules::trouble(&lines),
+                false => log_rules::complaints(&lines, scenario.refused),
+            };
             let new = new.into_iter();
             complaints.extend(new.map(|line| format!("{}: {line}", guest.name())));
         }

@@ -32,6 +32,7 @@ pub struct Scenario {
     pub(crate) nics: u8,
     pub(crate) slow: bool,
     pub(crate) spoils: bool,
+    pub(crate) refused: bool,
     pub(crate) anywhere: bool,
     pub(crate) elsewhere: bool,
     pub(crate) limit: Duration,
@@ -48,6 +49,7 @@ impl Scenario {
             nics: 1,
             slow: false,
             spoils: false,
+            refused: false,
             anywhere: false,
             elsewhere: false,
             limit: LIMIT,
@@ -107,6 +109,14 @@ impl Scenario {
     #[must_use]
     pub fn spoils_guests(mut self) -> Self {
         self.spoils = true;
+        self
+    }
+
+    /// A link of ours fails while the guest has SENDs on it, which our NIC refuses
+    /// once the path is back; rxe says so in the kernel's log.
+    #[must_use]
+    pub fn is_refused(mut self) -> Self {
+        self.refused = true;
         self
     }
 

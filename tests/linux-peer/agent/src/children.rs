@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::protocol::{Answer, Call, Handle, Request};
 use crate::sockets::{Failure, lock};
 
@@ -16,9 +18,12 @@ struct Kid {
     seq: u64,
 }
 
+/// Its number, to be killed by while somebody else waits for its answer.
+type Known = (Pid, Arc<Mutex<Kid>>);
+
 /// The second agents of this one.
 #[derive(Default)]
-pub(crate) struct Children(Mutex<BTreeMap<Handle, Arc<Mutex<Kid>>>>);
+pub(crate) struct Children(Mutex<BTreeMap<Handle, Known>>);
 
 impl Children {
     /// Starts one.
@@ -28,14 +33,16 @@ impl Children {
         let (Some(requests), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        let pid = Pid::from_child(&process);
         let kid = Kid { process, requests, answers: BufReader::new(answers), seq: 0 };
-        lock(&self.0).insert(handle, Arc::new(Mutex::new(kid)));
+        lock(&self.0).insert(handle, (pid, Arc::new(Mutex::new(kid))));
         Ok(handle)
     }
 
     /// Passes a request on and waits for its answer: one at a time.
     pub(crate) fn ask(&self, child: Handle, request: Request) -> Result<serde_json::Value, Failure> {
-        let kid = lock(&self.0).get(&child).cloned().ok_or_else(|| Failure::unknown("child", child))?;
+        let kid = lock(&self.0).get(&child).map(|(_, kid)| kid.clone());
+        let kid = kid.ok_or_else(|| Failure::unknown("child", child))?;
         let mut kid = lock(&kid);
         kid.seq += 1;
         let call = Call { seq: kid.seq, request };
@@ -59,12 +66,13 @@ impl Children {
         }
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills it, in the middle of a request too, and waits until it is gone.
     pub(crate) fn kill(&self, child: Handle) -> Result<(), Failure> {
-        let kid = lock(&self.0).remove(&child).ok_or_else(|| Failure::unknown("child", child))?;
-        let mut kid = lock(&kid);
-        kid.process.kill()?;
-        kid.process.wait()?;
+        let (pid, kid) = lock(&self.0).remove(&child).ok_or_else(|| Failure::unknown("child", child))?;
+        // Whoever asks it something has the lock; nobody has waited for it yet, so
+        // that the number is still its own.
+        kill_process(pid, Signal::KILL)?;
+        lock(&kid).process.wait()?;
         Ok(())
     }
 }

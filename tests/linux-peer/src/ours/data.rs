@@ -20,6 +20,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     list.extend(both("peek", peek));
     list.extend(both("cork-ours", cork_ours));
     list.extend(both("cork-theirs", cork_theirs));
+    list.extend(both("autocork-ours", autocork_ours));
+    list.extend(both("autocork-theirs", autocork_theirs));
     list
 }
 
@@ -222,4 +224,60 @@ fn cork_theirs(stage: &Stage<'_>, we: We) -> Result<String> {
     }
     met.finish(handle)?;
     Ok("SMC-R".to_owned())
+}
+
+/// Ten small sends in a row, and how many messages that makes.
+const SMALL_SENDS: u64 = 10;
+const SMALL: u64 = 100;
+
+/// Ours, while the guest stands still and acknowledges nothing: what is under way
+/// holds back the rest.
+fn autocork_ours(stage: &Stage<'_>, we: We) -> Result<String> {
+    let mut counts = Vec::new();
+    for most in [None, Some(0)] {
+        let mut met = Met::with(stage, we, Family::Smc, false, |config| {
+            config.autocork = most.unwrap_or(config.autocork);
+        })?;
+        let handle = accepted(&mut met)?;
+        let before = met.host.stack.groups()[0].links[0].messages_sent;
+        met.guest.freeze(true)?;
+        for turn in 0..SMALL_SENDS {
+            let sent = met.host.send_from(met.socket, 1, turn * SMALL, (turn + 1) * SMALL)?;
+            ensure(sent == (turn + 1) * SMALL, || format!("we sent up to {sent}"))?;
+            met.host.turn();
+        }
+        met.guest.freeze(false)?;
+        ensure_whole(&met.ask(receive(Some(SMALL_SENDS * SMALL))(handle))?, SMALL_SENDS * SMALL)?;
+        counts.push(met.host.stack.groups()[0].links[0].messages_sent - before);
+        met.finish(handle)?;
+    }
+    ensure_fewer(&counts)
+}
+
+/// The guest's: Linux holds back what comes while a message is unacknowledged.
+fn autocork_theirs(stage: &Stage<'_>, we: We) -> Result<String> {
+    let mut counts = Vec::new();
+    for most in ["65536", "0"] {
+        stage.guest(0)?.set_sysctl("net.smc.autocorking_size", most)?;
+        let mut met = Met::with(stage, we, Family::Smc, false, |_| {})?;
+        let handle = accepted(&mut met)?;
+        let before = met.host.stack.groups()[0].links[0].messages_received;
+        let (octets, chunk) = (SMALL_SENDS * SMALL, SMALL as usize);
+        let request = Request::Send { handle, stream: 1, octets, chunk, seconds: SECONDS };
+        let pending = met.guest.begin::<Transfer>(request)?;
+        // Nobody acknowledges for a while, as far as the guest can tell.
+        std::thread::sleep(Duration::from_millis(50));
+        met.host.receive(met.socket, 1, octets)?;
+        ensure_whole(&met.host.during(pending)?, octets)?;
+        counts.push(met.host.stack.groups()[0].links[0].messages_received - before);
+        met.finish(handle)?;
+    }
+    ensure_fewer(&counts)
+}
+
+fn ensure_fewer(counts: &[u64]) -> Result<String> {
+    let &[corked, plain] = counts else { return Err(crate::Error::Scenario(format!("{counts:?}"))) };
+    let right = corked < SMALL_SENDS && plain >= SMALL_SENDS;
+    ensure(right, || format!("{corked} messages, without autocork {plain}"))?;
+    Ok(format!("SMC-R, {SMALL_SENDS} sends in {corked} messages, without autocork {plain}"))
 }

@@ -24,6 +24,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ("abort-ours", abort_ours),
         ("linger-zero-theirs", linger_zero_theirs),
         ("process-killed-theirs", process_killed_theirs),
+        ("unread-theirs-ring-full", unread_theirs_ring_full),
+        ("killed-unread-theirs", |stage, we| killed_with_unread(stage, we, false)),
+        ("killed-unread-theirs-sending", |stage, we| killed_with_unread(stage, we, true)),
         ("left-while-open", left_while_open),
         ("left-with-unread", left_with_unread),
     ];
@@ -175,6 +178,44 @@ fn process_killed_theirs(stage: &Stage<'_>, we: We) -> Result<String> {
     let killing = guest.begin::<()>(Request::Kill { child })?;
     let received = host.receive_to_end(socket, 1)?;
     ensure(received == 5000, || format!("we received {received}"))?;
+    host.close(socket);
+    host.during(killing)?;
+    host.leave()?;
+    Ok("SMC-R".to_owned())
+}
+
+/// The guest closes with octets unread while we have more to send than it can take.
+fn unread_theirs_ring_full(stage: &Stage<'_>, we: We) -> Result<String> {
+    let mut met = Met::with(stage, we, Family::Smc, false, |_| {})?;
+    let handle = accepted(&mut met)?;
+    met.host.send_until_full(met.socket, 1)?;
+    let closing = met.guest.begin::<()>(Request::Close { handle })?;
+    let error = met.host.end_of(met.socket)?;
+    ensure(error == ConnectionError::PeerAborted, || format!("we: {error}"))?;
+    let more = met.host.send_some(met.socket, 1, 0, 1);
+    ensure(more.is_err(), || format!("we still send: {more:?}"))?;
+    met.host.close(met.socket);
+    met.host.during(closing)?;
+    met.host.leave()?;
+    Ok("SMC-R".to_owned())
+}
+
+/// SIGKILL of a process of the guest that has not read what we sent is an abort, also
+/// in the middle of what it sends.
+fn killed_with_unread(stage: &Stage<'_>, we: We, sending: bool) -> Result<String> {
+    let guest = stage.guest(0)?;
+    let mut host = Host::on(stage, |_| {})?;
+    let child: Handle = guest.ask(Request::Spawn)?;
+    let (socket, handle) = meet_child(&mut host, stage, guest, child, we)?;
+    host.send(socket, 1, 5000)?;
+    host.until("our octets at the guest", |host| Ok((host.at(socket)?.unacknowledged() == 0).then_some(())))?;
+    if sending {
+        let _sending = guest.begin::<Transfer>(within(child, send(handle, 1, 1 << 30)))?;
+        host.receive(socket, 1, 1 << 20)?;
+    }
+    let killing = guest.begin::<()>(Request::Kill { child })?;
+    let error = host.end_of(socket)?;
+    ensure(error == ConnectionError::PeerAborted, || format!("we: {error}"))?;
     host.close(socket);
     host.during(killing)?;
     host.leave()?;

@@ -14,11 +14,12 @@ use crate::{Error, Fate, Result};
 pub(super) fn scenarios() -> Vec<Scenario> {
     let with_nics = |scenario: Scenario| scenario.with_nics(2);
     let mut list: Vec<_> = both("two-links", two_links).map(with_nics).into();
+    list.extend(both("nic-down-and-up-theirs", down_and_up).map(|scenario| with_nics(scenario).slow()));
     for (name, port) in [("failover-first-port", 0), ("failover-second-port", 1)] {
         // Linux retransmits on the dead link for ever.
         list.extend(
             both(name, move |stage, we| failover(stage, we, port))
-                .map(|scenario| with_nics(scenario).slow().spoils_guests()),
+                .map(|scenario| with_nics(scenario).slow().spoils_guests().is_refused()),
         );
     }
     list
@@ -165,4 +166,40 @@ fn failover(stage: &Stage<'_>, we: We, port: usize) -> Result<String> {
         We::Connect => doubled.end_ours()?,
     };
     Ok(format!("SMC-R, moved, {seconds:.1} s, {closed}"))
+}
+
+/// So long, and a little more, an ADD LINK that comes to nothing keeps Linux busy: it
+/// tries a link from its other NIC to the port whose link has gone, which ends at
+/// a cable of ours that is not there. A NIC that comes up meanwhile is given none.
+const ADD_LINK_IN_VAIN: Duration = Duration::from_millis(6500);
+
+/// The guest's second NIC goes down and comes up again while both connections
+/// carry octets: the link that dies takes none along, and another one takes its
+/// place, of a new number.
+fn down_and_up(stage: &Stage<'_>, we: We) -> Result<String> {
+    let nic = || "eth1".to_owned();
+    stage.guest(0)?.set_sysctl("net.smc.autocorking_size", "0")?;
+    let mut doubled = Doubled::new(stage, we)?;
+    doubled.exchange(10_000)?;
+    let before = numbers(&mut doubled.met.host);
+    let _: () = doubled.met.ask(Request::LinkState { nic: nic(), up: false })?;
+    doubled.exchange(300_000)?;
+    doubled.met.host.during_time(ADD_LINK_IN_VAIN);
+    let down = numbers(&mut doubled.met.host);
+    let _: () = doubled.met.ask(Request::LinkState { nic: nic(), up: true })?;
+    let start = Instant::now();
+    let found = await_links(&mut doubled.met.host, 2)?;
+    let seconds = start.elapsed().as_secs_f64();
+    doubled.met.host.during_time(Duration::from_millis(500));
+    let after = numbers(&mut doubled.met.host);
+    ensure(after.iter().any(|number| !before.contains(number)), || format!("we: {found:?}"))?;
+    ensure_two(&mut doubled.met)?;
+    doubled.exchange(300_000)?;
+    doubled.end()?;
+    Ok(format!("SMC-R, links {before:?}, {down:?} while it is down, {after:?} {seconds:.1} s after it is up"))
+}
+
+/// The numbers of our links.
+fn numbers(host: &mut Host) -> Vec<u8> {
+    host.stack.groups().iter().flat_map(|group| &group.links).map(|link| link.number.0).collect()
 }

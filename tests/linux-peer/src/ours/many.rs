@@ -46,7 +46,7 @@ fn three_hundred(stage: &Stage<'_>, we: We) -> Result<String> {
 }
 
 /// So many connections by way of one listener, one after the other.
-fn meet_many(
+pub(super) fn meet_many(
     host: &mut Host,
     stage: &Stage<'_>,
     guest: &Guest,
@@ -77,7 +77,7 @@ fn meet_many(
     }
 }
 
-fn close_all(host: &mut Host, guest: &Guest, all: &[(SocketHandle, Handle)]) -> Result<()> {
+pub(super) fn close_all(host: &mut Host, guest: &Guest, all: &[(SocketHandle, Handle)]) -> Result<()> {
     for &(socket, handle) in all {
         let closing = guest.begin::<()>(Request::Close { handle })?;
         host.close(socket);

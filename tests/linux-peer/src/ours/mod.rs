@@ -10,6 +10,8 @@ mod links;
 mod lives;
 mod many;
 mod measure;
+mod pressure;
+mod tools;
 mod urgent;
 
 use serde::de::DeserializeOwned;
@@ -55,6 +57,8 @@ pub fn scenarios() -> Vec<Scenario> {
         ending::scenarios(),
         faults::scenarios(),
         many::scenarios(),
+        pressure::scenarios(),
+        tools::scenarios(),
         lives::scenarios(),
         failing::scenarios(),
         links::scenarios(),
