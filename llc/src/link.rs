@@ -429,6 +429,7 @@ impl Link {
         self.say(true, Body::AddLink(answer));
     }
 
+    /// Differs from Linux 6.12, whose server starts ADD LINK (tests/gaps.toml).
     fn refuse_request_add_link(&mut self) {
         self.say(true, Body::RequestAddLink(RequestAddLink { gids: Vec::new() }));
     }
