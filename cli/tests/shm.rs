@@ -59,6 +59,30 @@ fn a_capture_of_shared_memory_has_the_frames_and_no_rdma() {
 }
 
 #[test]
+fn ss_and_stats_tell_of_a_node_over_shared_memory() {
+    let (path, control) = (socket_path("shm-ss"), socket_path("shm-control"));
+    let mut echo = listening(&["echo", "5000"], &path, &["--control", &control]);
+    let link = format!("shm:{path}");
+    let mut ping = command(&["ping", "10.9.0.1:5000", "--link", &link, "--ip", "10.9.0.2/24"]);
+    let ping = Running::start(ping.args(["--count", "100000", "--interval", "10"]));
+    assert!(echo.line().contains("SMC-R v2.1, server"));
+    for (what, words) in [("ss", "SMCR"), ("stats", "SMC-R")] {
+        let told = smolsmc(&[what, "--control", &control]);
+        let out = text(&told.stdout);
+        assert!(told.status.success() && out.contains(words), "{what}: {out}{}", text(&told.stderr));
+    }
+    ping.interrupt();
+    ping.end();
+    echo.end();
+}
+
+#[test]
+fn conform_refuses_shared_memory_before_it_opens_it() {
+    let wire = ["conform", "10.9.0.1:5000", "--link", "shm:/nonexistent", "--ip", "10.9.0.2/24"];
+    assert_refused(&wire, "a wire of shared memory ends with its stack");
+}
+
+#[test]
 fn check_finds_smcr_over_shared_memory() {
     let path = socket_path("shm-check");
     let echo = listening(&["echo", "5000"], &path, &[]);

@@ -95,6 +95,11 @@ pub(crate) enum Mode {
 }
 
 impl NodeArguments {
+    /// Whether a link is a wire of shared memory, which ends with the node's stack.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.link.iter().any(|link| shm::is_wire(link))
+    }
+
     /// What a socket of this node wants.
     pub(crate) fn socket_options(&self) -> SocketOptions {
         let mut options = SocketOptions::default();
