@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use smolsmc::{
-    ConnectionSummary, Duration, GroupSummary, Instant, Role, SocketStats, SoftNic, Stack, StackStats,
-    Transport,
+    ConnectionSummary, Duration, GroupSummary, Instant, Role, SocketStats, Stack, StackStats, Transport,
 };
 
-use crate::node::sentence;
+use crate::node::{Nic, sentence};
 
 /// How often a node that never sleeps looks for somebody who asks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -70,7 +69,7 @@ impl Control {
     }
 
     /// Answers who asks, as far as it goes without waiting.
-    pub(crate) fn step(&mut self, now: Instant, stack: &Stack<SoftNic>, about: &Value) {
+    pub(crate) fn step(&mut self, now: Instant, stack: &Stack<Nic>, about: &Value) {
         if now < self.next_look {
             return;
         }
@@ -112,7 +111,7 @@ fn is_stale(path: &Path) -> bool {
     UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-fn snapshot(now: Instant, stack: &Stack<SoftNic>, about: &Value) -> Value {
+fn snapshot(now: Instant, stack: &Stack<Nic>, about: &Value) -> Value {
     let listeners: Vec<_> = stack
         .listeners()
         .iter()

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::json;
-use smolsmc::{ListenOptions, ListenerHandle, RecvError, SendError, SocketHandle, SoftNic, Stack};
+use smolsmc::{ListenOptions, ListenerHandle, RecvError, SendError, SocketHandle, Stack};
 use smolsmc_ethernet::DownReason;
 
-use crate::node::{Node, NodeArguments, Served, Service, sentence};
+use crate::node::{Nic, Node, NodeArguments, Served, Service, sentence};
 use crate::reach::listen;
 
 /// Be a host that sends back what it receives, over SMC-R or TCP
@@ -50,7 +50,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let sinks = arguments.sink.map_or(Ok(Vec::new()), |port| listen(&mut node, None, port, options))?;
     let listeners = listeners.into_iter().map(|listener| (listener, false));
     let listeners = listeners.chain(sinks.into_iter().map(|listener| (listener, true))).collect();
-    let mut service = Echoes { listeners, echoes: Vec::new(), served: 0, json: arguments.node.json };
+    let mut service =
+        Echoes { listeners, echoes: Vec::new(), served: 0, failed: false, json: arguments.node.json };
     node.run(&mut service)?;
     if node.has_ended() {
         return service.ports_ended(&node);
@@ -64,6 +65,8 @@ struct Echoes {
     listeners: Vec<(ListenerHandle, bool)>,
     echoes: Vec<Echo>,
     served: u64,
+    /// A connection failed in the last turn.
+    failed: bool,
     json: bool,
 }
 
@@ -93,7 +96,7 @@ impl Service for Echoes {
 }
 
 impl Echoes {
-    fn welcome(&mut self, stack: &mut Stack<SoftNic>, handle: SocketHandle, sink: bool) {
+    fn welcome(&mut self, stack: &mut Stack<Nic>, handle: SocketHandle, sink: bool) {
         let Ok(socket) = stack.socket(handle) else { return };
         let remote = socket.remote_addr();
         self.served += 1;
@@ -119,9 +122,10 @@ impl Echoes {
     }
 
     /// Sends back what can be; whether anything was moved.
-    fn echo(&mut self, stack: &mut Stack<SoftNic>) -> bool {
+    fn echo(&mut self, stack: &mut Stack<Nic>) -> bool {
         let mut moved = false;
         let json = self.json;
+        let mut failed = false;
         self.echoes.retain_mut(|echo| {
             let before = (echo.waiting.clone(), echo.echoed);
             let done = echo.serve(stack);
@@ -142,14 +146,16 @@ impl Echoes {
                     }
                     eprintln!("{}: {why}", echo.remote);
                     echo.tell_end(json, Some(&why));
+                    failed = true;
                     false
                 }
             }
         });
+        self.failed = failed;
         moved
     }
 
-    fn close_all(&mut self, stack: &mut Stack<SoftNic>) {
+    fn close_all(&mut self, stack: &mut Stack<Nic>) {
         for echo in self.echoes.drain(..) {
             if let Ok(socket) = stack.socket(echo.socket) {
                 socket.close();
@@ -158,11 +164,11 @@ impl Echoes {
     }
 
     /// A peer that has closed the socket, with all of its connections over, is
-    /// the end of the service and no failure.
+    /// the end of the service and no failure; unless it is what ended them.
     fn ports_ended(&self, node: &Node) -> Result<(), String> {
         let Some(sentence) = node.ports_ended() else { return Ok(()) };
         let is_closed = matches!(node.down_reason(), Some(DownReason::PeerClosed));
-        if is_closed && self.served > 0 && self.echoes.is_empty() {
+        if is_closed && self.served > 0 && self.echoes.is_empty() && !self.failed {
             eprintln!("{sentence}; connections served: {}", self.served);
             return Ok(());
         }
@@ -173,7 +179,7 @@ impl Echoes {
 impl Echo {
     /// Moves octets in and out until nothing more can be; an error is why the
     /// connection is over.
-    fn serve(&mut self, stack: &mut Stack<SoftNic>) -> Result<(), String> {
+    fn serve(&mut self, stack: &mut Stack<Nic>) -> Result<(), String> {
         let mut socket = stack.socket(self.socket).map_err(|error| error.to_string())?;
         loop {
             while !self.waiting.is_empty() {

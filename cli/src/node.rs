@@ -4,6 +4,9 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
 
 mod arguments;
+mod nic;
+mod outlet;
+mod shm;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -14,13 +17,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use smolsmc::{ConnectionError, Duration, PollOutcome, SoftNic, Stack, Wakeup};
+use smolsmc::{ConnectionError, Duration, PollOutcome, Stack, Wakeup};
 use smolsmc_ethernet::{DownReason, PcapFile, Port, Watch, Watched, wait_also};
+use smolsmc_shm::ShmPort;
 use smoltcp::time::Instant as FrameTime;
 
 use crate::control::Control;
 use arguments::Mode;
 pub(crate) use arguments::{NodeArguments, stop_on_signals};
+pub(crate) use nic::Nic;
+use outlet::Outlet;
 
 /// The longest sleep: so late is a signal noticed at worst that comes between
 /// looking for one and falling asleep.
@@ -30,7 +36,7 @@ pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A port as the stack sees it.
-type Device = Watched<Port, Witnesses>;
+type Device = Watched<Outlet, Witnesses>;
 
 /// Who looks at every frame: the capture, if one is wanted, and whom a command has
 /// called in addition.
@@ -54,7 +60,7 @@ impl Watch for Witnesses {
 
 /// A host.
 pub(crate) struct Node {
-    pub(crate) stack: Stack<SoftNic>,
+    pub(crate) stack: Stack<Nic>,
     devices: Vec<Device>,
     /// What else there is to know of each device.
     labels: Vec<Label>,
@@ -74,13 +80,9 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    fn new(name: &str, port: Port, file: PcapFile<BufWriter<File>>, capture: Option<PathBuf>) -> Self {
+    fn new(name: &str, port: Outlet, file: PcapFile<BufWriter<File>>, capture: Option<PathBuf>) -> Self {
         let device = Watched::over(port, Witnesses { file, also: Vec::new() });
         Self { name: name.to_owned(), device, capture }
-    }
-
-    const fn port(&self) -> &Port {
-        self.device.device()
     }
 }
 
@@ -140,13 +142,7 @@ impl Served {
 }
 
 impl Node {
-    fn new(
-        stack: Stack<SoftNic>,
-        cables: Vec<Cable>,
-        mode: Mode,
-        clock: Clock,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
+    fn new(stack: Stack<Nic>, cables: Vec<Cable>, mode: Mode, clock: Clock, stop: Arc<AtomicBool>) -> Self {
         let (mut devices, mut labels) = (Vec::new(), Vec::new());
         for Cable { name, device, capture } in cables {
             let was_up = device.device().is_up();
@@ -184,18 +180,18 @@ impl Node {
         }
     }
 
-    fn ports(&self) -> impl Iterator<Item = &Port> {
+    fn ports(&self) -> impl Iterator<Item = &Outlet> {
         self.devices.iter().map(Watched::device)
     }
 
     /// Whether no port will ever carry a frame again.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ports().all(Port::has_ended)
+        self.ports().all(Outlet::has_ended)
     }
 
     /// Why there is no port that carries frames now, if that is so.
     pub(crate) fn down_reason(&self) -> Option<&DownReason> {
-        if self.ports().any(Port::is_up) { None } else { self.ports().find_map(Port::down_reason) }
+        if self.ports().any(Outlet::is_up) { None } else { self.ports().find_map(Outlet::down_reason) }
     }
 
     /// Moves the stack forward.
@@ -224,21 +220,30 @@ impl Node {
             std::hint::spin_loop();
             return Ok(());
         }
-        if self.stack.arm() {
+        let waits = self.devices.iter_mut().fold(false, |waits, device| device.device_mut().arm() | waits);
+        if self.stack.arm() | waits {
             return Ok(());
         }
         let next = match self.stack.poll_at() {
             // What a port does not take now must wait for the port.
-            Wakeup::Now if self.ports().any(Port::wants_write) => LONGEST_SLEEP,
+            Wakeup::Now if self.ports().filter_map(Outlet::port).any(Port::wants_write) => LONGEST_SLEEP,
             Wakeup::Now => return Ok(()),
             Wakeup::At(at) => at.since(self.clock.now()),
             Wakeup::OnInput => LONGEST_SLEEP,
         };
         self.flush();
         let most = self.control.as_ref().map_or(most, |control| most.min(control.patience()));
-        let sleep = next.min(most).min(LONGEST_SLEEP).micros();
+        let (mut patience, mut wires) = (LONGEST_SLEEP, None);
+        if let Nic::Shm(nic) = self.stack.provider_mut() {
+            patience = nic.timeout().map_or(patience, |timeout| patience.min(timeout));
+            wires = Some(nic.fds());
+        }
+        let sleep = next.min(most).min(patience).micros();
+        let frames = self.devices.iter().filter_map(|device| device.device().shm()).flat_map(ShmPort::fds);
         let also = also.into_iter().chain(self.control.as_ref().map(Control::descriptor));
-        wait_also(self.ports(), also, Some(std::time::Duration::from_micros(sleep)))
+        let also = also.chain(frames).chain(wires.into_iter().flatten());
+        let ports = self.devices.iter().filter_map(|device| device.device().port());
+        wait_also(ports, also, Some(std::time::Duration::from_micros(sleep)))
             .map_err(|error| format!("the ports cannot be waited for: {error}"))?;
         if let Some(control) = &mut self.control {
             control.look_now();
@@ -306,22 +311,31 @@ impl Node {
         arguments: &NodeArguments,
         change: impl FnOnce(&mut smolsmc::Config),
     ) -> Result<(), String> {
-        let mtus: Vec<_> = self.ports().map(Port::mtu).collect();
+        if matches!(self.stack.provider_mut(), Nic::Shm(_)) {
+            return Err(
+                "a wire of shared memory ends with its stack, and this needs a stack after another: \
+                 use a socket, a tap or an interface"
+                    .to_owned(),
+            );
+        }
+        let mtus: Vec<_> = self.ports().map(Outlet::mtu).collect();
         let mut config = arguments.config(&mtus)?;
         change(&mut config);
-        self.stack = smolsmc::soft(config, self.clock.now()).map_err(|error| error.to_string())?;
+        self.stack = arguments::soft(config, self.clock.now())?;
         Ok(())
     }
 
     /// Tells the user once when a port goes down for a while, and up again.
     fn note_ports(&mut self) {
-        for (device, label) in self.devices.iter().zip(&mut self.labels) {
-            let port = device.device();
+        let alone = self.devices.len() == 1;
+        for (device, label) in self.devices.iter_mut().zip(&mut self.labels) {
+            let port = device.device_mut();
+            port.look();
             let is_up = port.is_up();
             if is_up != label.was_up {
                 match port.down_reason() {
                     // The end of all of them is told by who runs the node.
-                    Some(_) if port.has_ended() && self.devices.len() == 1 => continue,
+                    Some(_) if port.has_ended() && alone => continue,
                     Some(reason) => eprintln!("{}: {reason}", label.name),
                     None => eprintln!("{}: the port is up", label.name),
                 }

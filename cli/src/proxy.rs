@@ -82,8 +82,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
             doors.push(Door { listener, to: passage.to });
         }
     }
-    let mut proxy =
-        Proxy { relays, gates, doors, options, quiet: arguments.quiet, json: arguments.node.json, passed: 0 };
+    let mut proxy = Proxy {
+        relays,
+        gates,
+        doors,
+        options,
+        quiet: arguments.quiet,
+        json: arguments.node.json,
+        passed: 0,
+        failed: false,
+    };
     node.run(&mut proxy)?;
     let ended = proxy.ports_ended(&node);
     proxy.relays.reset_all(&mut node.stack);
@@ -138,6 +146,8 @@ struct Proxy {
     quiet: bool,
     json: bool,
     passed: u64,
+    /// A connection failed in the last turn.
+    failed: bool,
 }
 
 impl Service for Proxy {
@@ -148,9 +158,10 @@ impl Service for Proxy {
     fn serve(&mut self, node: &mut Node) -> Result<Served, String> {
         let came = self.let_in_smc(node) | self.let_in_tcp(node);
         let Self { relays, gates, quiet, json, .. } = self;
-        let mut ended = false;
+        let (mut ended, mut failed) = (false, false);
         let tell = |news| {
             ended |= matches!(news, News::End { .. });
+            failed |= matches!(news, News::End { why: Err(_), .. });
             say(&news, *quiet, *json);
         };
         let knock = |number| {
@@ -159,6 +170,7 @@ impl Service for Proxy {
             }
         };
         let moved = relays.step(&mut node.stack, tell, knock).map_err(|error| error.to_string())?;
+        self.failed = failed;
         if ended {
             self.reopen_gates();
         }
@@ -260,10 +272,13 @@ impl Proxy {
     }
 
     /// A peer that has closed the socket, with all connections over, is the end
-    /// and no failure.
+    /// and no failure; unless it is what ended them.
     fn ports_ended(&self, node: &Node) -> Result<(), String> {
         let Some(sentence) = node.ports_ended() else { return Ok(()) };
-        if matches!(node.down_reason(), Some(DownReason::PeerClosed)) && self.relays.is_empty() {
+        if matches!(node.down_reason(), Some(DownReason::PeerClosed))
+            && self.relays.is_empty()
+            && !self.failed
+        {
             eprintln!("{sentence}; connections passed: {}", self.passed);
             return Ok(());
         }

@@ -17,9 +17,9 @@ use std::task::{Wake, Waker};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
-use smolsmc::{ConnectionError, RecvError, SendError, Socket, SocketHandle, SoftNic, Stack, Transport};
+use smolsmc::{ConnectionError, RecvError, SendError, Socket, SocketHandle, Stack, Transport};
 
-use crate::node::sentence;
+use crate::node::{Nic, sentence};
 
 /// Octets moved by one system call at most.
 const CHUNK: usize = 64 * 1024;
@@ -210,7 +210,7 @@ impl Relays {
     /// pairs, `other` of watched descriptors.
     pub(crate) fn step(
         &mut self,
-        stack: &mut Stack<SoftNic>,
+        stack: &mut Stack<Nic>,
         mut tell: impl FnMut(News),
         mut other: impl FnMut(u64),
     ) -> io::Result<bool> {
@@ -245,7 +245,7 @@ impl Relays {
     }
 
     /// Resets all pairs: nobody is to take an interruption for the end.
-    pub(crate) fn reset_all(&mut self, stack: &mut Stack<SoftNic>) {
+    pub(crate) fn reset_all(&mut self, stack: &mut Stack<Nic>) {
         for pair in std::mem::take(&mut self.pairs).into_values() {
             pair.end(stack, true);
         }
@@ -307,7 +307,7 @@ impl Pair {
         }
     }
 
-    fn serve(&mut self, stack: &mut Stack<SoftNic>, scratch: &mut [u8]) -> Result<Step, Broken> {
+    fn serve(&mut self, stack: &mut Stack<Nic>, scratch: &mut [u8]) -> Result<Step, Broken> {
         let mut socket = stack.socket(self.socket).map_err(|_| Broken::Gone)?;
         // It may go back to TCP by a Decline that comes late.
         self.transport = socket.transport().or(self.transport);
@@ -334,7 +334,7 @@ impl Pair {
     }
 
     /// From the local socket to the peer.
-    fn outward(&mut self, socket: &mut Socket<'_, SoftNic>) -> Result<Way, Broken> {
+    fn outward(&mut self, socket: &mut Socket<'_, Nic>) -> Result<Way, Broken> {
         let mut moved = 0;
         while !self.sent_all && self.readable {
             if moved >= TURN {
@@ -371,7 +371,7 @@ impl Pair {
     /// The peer has closed for good. An end of the local stream is as good as
     /// ever; octets are too late, as after a TCP peer's close, but what the peer
     /// sent before goes first.
-    fn unheard(&mut self, socket: &mut Socket<'_, SoftNic>) -> Result<Way, Broken> {
+    fn unheard(&mut self, socket: &mut Socket<'_, Nic>) -> Result<Way, Broken> {
         if !self.received_all {
             return Ok(Way::Waits);
         }
@@ -393,7 +393,7 @@ impl Pair {
     }
 
     /// From the peer to the local socket.
-    fn inward(&mut self, socket: &mut Socket<'_, SoftNic>, scratch: &mut [u8]) -> Result<Way, Broken> {
+    fn inward(&mut self, socket: &mut Socket<'_, Nic>, scratch: &mut [u8]) -> Result<Way, Broken> {
         let mut moved = 0;
         while !self.received_all && self.writable {
             if moved >= TURN {
@@ -436,7 +436,7 @@ impl Pair {
 
     /// Lets both sides go. A broken pair resets both.
     #[expect(clippy::disallowed_types, reason = "an operating system's timer")]
-    fn end(self, stack: &mut Stack<SoftNic>, broken: bool) {
+    fn end(self, stack: &mut Stack<Nic>, broken: bool) {
         if broken {
             // Without it the local end would take this for an orderly end.
             let _ = sockopt::set_socket_linger(&self.local, Some(std::time::Duration::ZERO));

@@ -83,5 +83,5 @@ pub use config::{
 };
 pub use error::{ConfigError, MemoryError, OpenError, WireFault};
 pub use nic::{Counters, ShmNic, ShmSpan};
-pub use open::{Opening, connect, listen};
+pub use open::{Listener, Opening, connect, listen};
 pub use port::{ShmPort, ShmRxToken, ShmTxToken};

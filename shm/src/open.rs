@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use smolsmc_wire::Duration;
 
 use crate::config::{Config, MAX_DEVICES, PortConfig};
@@ -79,21 +80,48 @@ impl Opening {
 /// # Errors
 /// [`OpenError`]: also if there is something at `path` already.
 pub fn listen(path: &Path, timeout: Duration) -> Result<UnixStream, OpenError> {
-    let listener = UnixListener::bind(path)?;
-    let accepted = accept(&listener, timeout);
-    // Whoever comes late is refused rather than left waiting.
-    let _ = std::fs::remove_file(path);
-    accepted
+    Listener::bind(path)?.accept(timeout)
 }
 
-fn accept(listener: &UnixListener, timeout: Duration) -> Result<UnixStream, OpenError> {
-    let mut fds = [PollFd::new(listener, PollFlags::IN)];
-    let tv_sec = i64::try_from(timeout.micros() / 1_000_000).unwrap_or(i64::MAX);
-    let timeout = Timespec { tv_sec, tv_nsec: (timeout.micros() % 1_000_000 * 1000) as _ };
-    if poll(&mut fds, Some(&timeout))? == 0 {
-        return Err(OpenError::TimedOut);
+/// A socket with a name at which a peer is awaited, for who has to look at
+/// something else in between. The name goes with it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Makes the socket.
+    ///
+    /// # Errors
+    /// [`OpenError::System`]: also if there is something at `path` already.
+    pub fn bind(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self { socket: UnixListener::bind(path)?, path: path.to_owned() })
     }
-    of_same_user(listener.accept()?.0)
+
+    /// Waits for a peer of the same user.
+    ///
+    /// # Errors
+    /// [`OpenError::TimedOut`] after `timeout`, or when a signal came: it can be
+    /// called again. Otherwise [`OpenError`].
+    pub fn accept(&self, timeout: Duration) -> Result<UnixStream, OpenError> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let tv_sec = i64::try_from(timeout.micros() / 1_000_000).unwrap_or(i64::MAX);
+        let timeout = Timespec { tv_sec, tv_nsec: (timeout.micros() % 1_000_000 * 1000) as _ };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Err(OpenError::TimedOut),
+            Ok(_) => of_same_user(self.socket.accept()?.0),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Whoever comes late is refused rather than left waiting.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Connects to who [listens](listen) at `path`.

@@ -81,7 +81,20 @@ fn fit(nic: &mut nic::Limits, config: &Config) {
 ///
 /// # Errors
 /// [`SoftError`].
-pub fn soft(mut config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftError> {
+pub fn soft(config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftError> {
+    soft_as(config, now, core::convert::identity)
+}
+
+/// [`soft`] with the NIC inside of something else that passes on what it does: a
+/// provider that is one of several, chosen at run time.
+///
+/// # Errors
+/// [`SoftError`].
+pub fn soft_as<P: Provider>(
+    mut config: Config,
+    now: Instant,
+    wrap: impl FnOnce(SoftNic) -> P,
+) -> Result<Stack<P>, SoftError> {
     let mut nic = nic::Config::new(config.entropy);
     fit(&mut nic.limits, &config);
     for (port, number) in config.ports.iter_mut().zip(0..) {
@@ -96,5 +109,5 @@ pub fn soft(mut config: Config, now: Instant) -> Result<Stack<SoftNic>, SoftErro
         nic.devices.push(nic::DeviceConfig::new(alloc::vec![rdma]));
         port.rdma = Some(RdmaPort { device: DeviceId(number), port: PortNumber(1) });
     }
-    Ok(Stack::new(config, SoftNic::new(&nic)?, now)?)
+    Ok(Stack::new(config, wrap(SoftNic::new(&nic)?), now)?)
 }

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ethernet", &[]),
     ("shm", &["wire", "verbs"]),
     ("ibv", &["wire", "verbs"]),
-    ("cli", &["smolsmc", "decode", "ethernet", "roce", "ibv"]),
+    ("cli", &["smolsmc", "decode", "ethernet", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
     ("tests/linux-peer/agent", &[]),

@@ -12,10 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use smolsmc::{Config, Eid, Mac, PortConfig, SocketOptions};
-use smolsmc_ethernet::{PcapFile, Port};
+use smolsmc::{Config, Eid, Mac, PortConfig, SocketOptions, Stack};
+use smolsmc_ethernet::{MAX_MTU, PcapFile, Port};
 
-use super::{Cable, Clock, Node};
+use super::outlet::Outlet;
+use super::{Cable, Clock, Nic, Node, shm};
 use crate::address;
 use crate::control::Control;
 
@@ -29,8 +30,9 @@ pub(crate) const DEFAULT_EID: &str = "SMOLSMC";
 pub(crate) struct NodeArguments {
     /// Where the Ethernet cable goes: unix:PATH, unix-listen:PATH (a socket in
     /// QEMU's framing), tap:NAME (needs CAP_NET_ADMIN or an interface made for
-    /// this user) or packet:IFNAME (needs CAP_NET_RAW). May be repeated: a link
-    /// group then has two links, and outlives one of them
+    /// this user), packet:IFNAME (needs CAP_NET_RAW), or shm:PATH, shm-listen:PATH
+    /// (memory shared with another process of this host and user; no privileges).
+    /// May be repeated: a link group then has two links, and outlives one of them
     #[arg(long, value_name = "PORT", required = true)]
     link: Vec<String>,
 
@@ -58,7 +60,8 @@ pub(crate) struct NodeArguments {
     mtu: Option<u16>,
 
     /// Writes all frames to this file, for `smolsmc decode`; those of a second
-    /// link to FILE.2
+    /// link to FILE.2. Over shared memory RDMA is not made of frames: the file has
+    /// TCP only
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 
@@ -92,6 +95,11 @@ pub(crate) enum Mode {
 }
 
 impl NodeArguments {
+    /// Whether a link is a wire of shared memory, which ends with the node's stack.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.link.iter().any(|link| shm::is_wire(link))
+    }
+
     /// What a socket of this node wants.
     pub(crate) fn socket_options(&self) -> SocketOptions {
         let mut options = SocketOptions::default();
@@ -115,16 +123,31 @@ impl NodeArguments {
         }
         let control = self.control.as_deref().map(Control::listen).transpose()?;
         let clock = Clock::start();
-        let mut cables = Vec::new();
-        for (name, number) in self.link.iter().zip(1..) {
-            cables.push(self.cable(name, number)?);
+        let wires = self.link.iter().filter(|link| shm::is_wire(link)).count();
+        if wires != 0 && wires != self.link.len() {
+            return Err("links of one node are all of shared memory, or none of them is".to_owned());
         }
-        let mtus: Vec<_> = cables.iter().map(|cable| cable.port().mtu()).collect();
-        let mut config = self.config(&mtus)?;
-        change(&mut config);
-        let stack = smolsmc::soft(config, clock.now()).map_err(|error| error.to_string())?;
+        let (stack, outlets) = if wires == 0 {
+            let open = |name: &String| Port::open_with_mtu(name, self.mtu).map(Outlet::Port);
+            let ports: Result<Vec<_>, _> = self.link.iter().map(open).collect();
+            let ports = ports.map_err(|error| error.to_string())?;
+            let mtus: Vec<_> = ports.iter().map(Outlet::mtu).collect();
+            let mut config = self.config(&mtus)?;
+            change(&mut config);
+            (soft(config, clock.now())?, ports)
+        } else {
+            let mut config = self.config(&vec![self.mtu.unwrap_or(MAX_MTU); wires])?;
+            change(&mut config);
+            let (nic, ports) = shm::open(&self.link, &mut config, &stop)?;
+            let stack = Stack::new(config, Nic::Shm(nic), clock.now()).map_err(|error| error.to_string())?;
+            (stack, ports.into_iter().map(|port| Outlet::Shm(port, None)).collect())
+        };
+        let mut cables = Vec::new();
+        for ((name, outlet), number) in self.link.iter().zip(outlets).zip(1..) {
+            cables.push(self.cable(name, outlet, number)?);
+        }
         for cable in &cables {
-            if let Some(reason) = cable.port().down_reason() {
+            if let Some(reason) = cable.device.device().down_reason() {
                 eprintln!("{}: {reason}", cable.name);
             }
         }
@@ -133,8 +156,7 @@ impl NodeArguments {
         Ok(node)
     }
 
-    fn cable(&self, name: &str, number: usize) -> Result<Cable, String> {
-        let port = Port::open_with_mtu(name, self.mtu).map_err(|error| error.to_string())?;
+    fn cable(&self, name: &str, port: Outlet, number: usize) -> Result<Cable, String> {
         let Some(path) = &self.pcap else { return Ok(Cable::new(name, port, PcapFile::none(), None)) };
         let path = numbered(path, number);
         let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -163,6 +185,11 @@ impl NodeArguments {
         }
         Ok(config)
     }
+}
+
+/// A stack on a NIC in software.
+pub(super) fn soft(config: Config, now: smolsmc::Instant) -> Result<Stack<Nic>, String> {
+    smolsmc::soft_as(config, now, Nic::Soft).map_err(|error| error.to_string())
 }
 
 /// The file for a link: its number is added from the second on.

@@ -1,0 +1,176 @@
+//! Whatever carries a node's RDMA, behind one type: commands are written once.
+
+use smolsmc::{Provider, RdmaPort, RemoteSpan, SoftNic};
+use smolsmc_shm::{ShmNic, ShmSpan};
+use smolsmc_verbs::{
+    Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId, GidEntry,
+    MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PostError, QpAttributes,
+    QpHandle, QpInit, QpStats, QpTransition, RecvRequest, SendRequest, VerbsError,
+};
+
+/// A node's NIC.
+#[expect(clippy::large_enum_variant, reason = "a node has one")]
+pub(crate) enum Nic {
+    /// In software, over any Ethernet port.
+    Soft(SoftNic),
+    /// A wire of shared memory.
+    Shm(ShmNic),
+}
+
+/// The same said to either.
+macro_rules! each {
+    ($of:expr, $nic:ident => $what:expr) => {
+        match $of {
+            Self::Soft($nic) => $what,
+            Self::Shm($nic) => $what,
+        }
+    };
+}
+
+/// A view of memory of either.
+pub(crate) enum Span<'a> {
+    Soft(&'a [u8]),
+    Shm(ShmSpan<'a>),
+}
+
+impl RemoteSpan for Span<'_> {
+    fn len(&self) -> usize {
+        each!(self, span => RemoteSpan::len(span))
+    }
+
+    fn copy_to(&self, offset: usize, out: &mut [u8]) -> usize {
+        each!(self, span => span.copy_to(offset, out))
+    }
+
+    fn as_ptr(&self) -> *const u8 {
+        each!(self, span => RemoteSpan::as_ptr(span))
+    }
+}
+
+impl Provider for Nic {
+    type Span<'a> = Span<'a>;
+    type Frames = SoftNic;
+
+    fn devices(&self, out: &mut [DeviceId]) -> usize {
+        each!(self, nic => nic.devices(out))
+    }
+
+    fn device(&self, device: DeviceId) -> Result<DeviceAttributes, VerbsError> {
+        each!(self, nic => nic.device(device))
+    }
+
+    fn port(&self, port: RdmaPort) -> Result<PortAttributes, VerbsError> {
+        each!(self, nic => nic.port(port))
+    }
+
+    fn gid(&self, port: RdmaPort, index: u16) -> Result<Option<GidEntry>, VerbsError> {
+        each!(self, nic => nic.gid(port, index))
+    }
+
+    fn next_event(&mut self) -> Option<AsyncEvent> {
+        each!(self, nic => nic.next_event())
+    }
+
+    fn alloc_pd(&mut self, device: DeviceId) -> Result<PdHandle, VerbsError> {
+        each!(self, nic => nic.alloc_pd(device))
+    }
+
+    fn dealloc_pd(&mut self, pd: PdHandle) -> Result<(), VerbsError> {
+        each!(self, nic => nic.dealloc_pd(pd))
+    }
+
+    fn alloc_memory(&mut self, len: usize, used_for: MemoryUse) -> Result<MemHandle, VerbsError> {
+        each!(self, nic => nic.alloc_memory(len, used_for))
+    }
+
+    fn free_memory(&mut self, memory: MemHandle) -> Result<(), VerbsError> {
+        each!(self, nic => nic.free_memory(memory))
+    }
+
+    fn register(&mut self, pd: PdHandle, memory: MemHandle, access: Access) -> Result<MrHandle, VerbsError> {
+        each!(self, nic => nic.register(pd, memory, access))
+    }
+
+    fn mr(&self, mr: MrHandle) -> Result<MrAttributes, VerbsError> {
+        each!(self, nic => nic.mr(mr))
+    }
+
+    fn deregister(&mut self, mr: MrHandle) -> Result<(), VerbsError> {
+        each!(self, nic => nic.deregister(mr))
+    }
+
+    fn outgoing(&mut self, memory: MemHandle, offset: usize, len: usize) -> Result<&mut [u8], VerbsError> {
+        each!(self, nic => nic.outgoing(memory, offset, len))
+    }
+
+    fn incoming(&self, memory: MemHandle, offset: usize, len: usize) -> Result<Span<'_>, VerbsError> {
+        Ok(match self {
+            Self::Soft(nic) => Span::Soft(nic.incoming(memory, offset, len)?),
+            Self::Shm(nic) => Span::Shm(nic.incoming(memory, offset, len)?),
+        })
+    }
+
+    fn zero(&mut self, memory: MemHandle, offset: usize, len: usize) -> Result<(), VerbsError> {
+        each!(self, nic => nic.zero(memory, offset, len))
+    }
+
+    fn create_cq(
+        &mut self,
+        device: DeviceId,
+        entries: u32,
+        vector: CompletionVector,
+    ) -> Result<CqHandle, VerbsError> {
+        each!(self, nic => nic.create_cq(device, entries, vector))
+    }
+
+    fn destroy_cq(&mut self, cq: CqHandle) -> Result<(), VerbsError> {
+        each!(self, nic => nic.destroy_cq(cq))
+    }
+
+    fn poll_cq(&mut self, cq: CqHandle, out: &mut [Completion]) -> Result<usize, VerbsError> {
+        each!(self, nic => nic.poll_cq(cq, out))
+    }
+
+    fn arm_cq(&mut self, cq: CqHandle, for_what: ArmFor) -> Result<bool, VerbsError> {
+        each!(self, nic => nic.arm_cq(cq, for_what))
+    }
+
+    fn next_notification(&mut self) -> Option<CqHandle> {
+        each!(self, nic => nic.next_notification())
+    }
+
+    fn create_qp(&mut self, init: QpInit) -> Result<QpHandle, VerbsError> {
+        each!(self, nic => nic.create_qp(init))
+    }
+
+    fn qp(&self, qp: QpHandle) -> Result<QpAttributes, VerbsError> {
+        each!(self, nic => nic.qp(qp))
+    }
+
+    fn modify_qp(&mut self, qp: QpHandle, transition: QpTransition) -> Result<(), VerbsError> {
+        each!(self, nic => nic.modify_qp(qp, transition))
+    }
+
+    fn destroy_qp(&mut self, qp: QpHandle) -> Result<(), VerbsError> {
+        each!(self, nic => nic.destroy_qp(qp))
+    }
+
+    fn post_send(&mut self, qp: QpHandle, requests: &[SendRequest<'_>]) -> Result<(), PostError> {
+        each!(self, nic => nic.post_send(qp, requests))
+    }
+
+    fn post_recv(&mut self, qp: QpHandle, requests: &[RecvRequest<'_>]) -> Result<(), PostError> {
+        each!(self, nic => nic.post_recv(qp, requests))
+    }
+
+    fn qp_stats(&self, qp: QpHandle) -> Option<QpStats> {
+        each!(self, nic => nic.qp_stats(qp))
+    }
+
+    fn frames(&mut self) -> Option<&mut SoftNic> {
+        match self {
+            Self::Soft(nic) => nic.frames(),
+            Self::Shm(_) => None,
+        }
+    }
+}
