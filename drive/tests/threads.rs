@@ -1,4 +1,4 @@
-//! Two stacks over shared memory, each driven by a thread of its own, in every
+//! Two stacks over shared memory or Ethernet, each driven by a thread of its own, in every
 //! pair of modes: no wake-up is lost.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
@@ -9,13 +9,16 @@ use std::os::unix::net::UnixStream;
 
 use rustix::time::{ClockId, clock_gettime};
 use smolsmc_clc::Eid;
-use smolsmc_drive::{Driver, Host, Mode, Token, Turn};
+use smolsmc_drive::{Driver, Host, Mode, Token, Turn, Wakes};
+use smolsmc_ethernet::{Port, StreamPort};
+use smolsmc_roce::nic::{self, SoftNic};
 use smolsmc_shm::{Opening, ShmNic, ShmPort};
 use smolsmc_stack::{
     Config, ListenOptions, PortConfig, RecvError, SocketHandle, SocketOptions, Stack, Transport,
 };
-use smolsmc_verbs::{DeviceId, GidEntry, GidKind, PortNumber, RdmaPort};
+use smolsmc_verbs::{DeviceId, GidEntry, GidKind, PortNumber, Provider, RdmaPort};
 use smolsmc_wire::{Duration, Gid, Instant, Mac};
+use smoltcp::phy::Device;
 
 const PORT: u16 = 5000;
 const ROUNDS: u32 = 400;
@@ -23,13 +26,13 @@ const ROUNDS: u32 = 400;
 const LOST: std::time::Duration = std::time::Duration::from_secs(4);
 const SERVER: [u8; 4] = [10, 9, 0, 2];
 
-struct End {
-    host: Host<ShmNic, ShmPort>,
+struct End<P: Provider, D> {
+    host: Host<P, D>,
     driver: Driver,
     start: std::time::Instant,
 }
 
-impl End {
+impl<P: Provider + Wakes, D: Device + Wakes> End<P, D> {
     fn turn(&mut self) -> Turn {
         let start = self.start;
         let mut clock = || Instant::from_micros(start.elapsed().as_micros() as u64);
@@ -78,23 +81,46 @@ fn opening(number: u8, socket: UnixStream) -> Opening {
     opening
 }
 
-fn end(number: u8, opening: Opening, mode: Mode) -> End {
+fn end(number: u8, opening: Opening, mode: Mode) -> End<ShmNic, ShmPort> {
     let (nic, devices) = opening.complete(Duration::from_secs(5)).unwrap();
-    let mut config = Config::new([number; 32]);
-    config.eids.push(Eid::from_ascii("SHM").unwrap());
-    let mut port = PortConfig::new(Mac([2, 0, 0, 0, 0, number]), 9000);
-    port.addresses.push(([10, 9, 0, number].into(), 24));
-    port.rdma = Some(RdmaPort { device: DeviceId(0), port: PortNumber(1) });
-    config.ports.push(port);
+    let mut config = config(number, 9000);
+    config.ports[0].rdma = Some(RdmaPort { device: DeviceId(0), port: PortNumber(1) });
     let stack = Stack::new(config, nic, Instant::ZERO).unwrap();
-    End {
-        host: Host { stack, devices },
-        driver: Driver::new(mode).unwrap(),
-        start: std::time::Instant::now(),
-    }
+    driven(stack, devices, mode)
 }
 
-fn ends(modes: [Mode; 2]) -> [End; 2] {
+/// A host on a NIC in software, over a socket.
+fn soft_end(number: u8, socket: UnixStream, mode: Mode) -> End<SoftNic, Port> {
+    let mtu = 1500;
+    let config = config(number, mtu);
+    let (mac, gid) = (config.ports[0].mac, Gid::from_ipv4([10, 9, 0, number]));
+    let mut rdma = nic::PortConfig::new(mac, mtu);
+    rdma.gids.push(GidEntry { gid, kind: GidKind::RoCEv2, vlan: None });
+    let mut config = config;
+    config.ports[0].rdma = Some(RdmaPort { device: DeviceId(0), port: PortNumber(1) });
+    let mut nic_config = nic::Config::new([number; 32]);
+    nic_config.devices.push(nic::DeviceConfig::new(vec![rdma]));
+    let nic = SoftNic::new(&nic_config).unwrap();
+    let stack = Stack::new(config, nic, Instant::ZERO).unwrap();
+    let port = Port::Stream(StreamPort::from_stream(socket, mtu).unwrap());
+    driven(stack, vec![port], mode)
+}
+
+fn driven<P: Provider, D>(stack: Stack<P>, devices: Vec<D>, mode: Mode) -> End<P, D> {
+    let driver = Driver::new(mode).unwrap();
+    End { host: Host { stack, devices }, driver, start: std::time::Instant::now() }
+}
+
+fn config(number: u8, mtu: u16) -> Config {
+    let mut config = Config::new([number; 32]);
+    config.eids.push(Eid::from_ascii("SHM").unwrap());
+    let mut port = PortConfig::new(Mac([2, 0, 0, 0, 0, number]), mtu);
+    port.addresses.push(([10, 9, 0, number].into(), 24));
+    config.ports.push(port);
+    config
+}
+
+fn ends(modes: [Mode; 2]) -> [End<ShmNic, ShmPort>; 2] {
     let (a, b) = UnixStream::pair().unwrap();
     let openings = [(1, opening(1, a), modes[0]), (2, opening(2, b), modes[1])];
     openings.map(|(number, opening, mode)| end(number, opening, mode))
@@ -108,7 +134,7 @@ fn think(round: u32) {
     }
 }
 
-fn serve(mut end: End) {
+fn serve<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
     let listener = end.host.stack.listen(SocketAddr::from((SERVER, PORT)), ListenOptions::USUAL).unwrap();
     let handle = end.until(|end| end.host.stack.accept(listener));
     for round in 0..ROUNDS {
@@ -120,7 +146,7 @@ fn serve(mut end: End) {
     end.receive(handle);
 }
 
-fn ask(mut end: End) {
+fn ask<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
     let server = SocketAddr::from((SERVER, PORT));
     let handle = end.host.stack.connect(server, SocketOptions::default()).unwrap();
     let transport = end.until(|end| end.host.stack.socket(handle).unwrap().transport());
@@ -164,6 +190,20 @@ fn interrupt_asks_each_mode() {
 #[test]
 fn adaptive_asks_each_mode() {
     no_wake_up_is_lost(Mode::Adaptive { spin: Duration::from_micros(30) });
+}
+
+/// A NIC in software, whose frames come over a socket.
+#[test]
+fn each_mode_over_ethernet() {
+    let adaptive = Mode::Adaptive { spin: Duration::from_micros(30) };
+    for modes in [[Mode::Interrupt; 2], [adaptive; 2], [Mode::Busy, Mode::Interrupt]] {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (client, server) = (soft_end(1, a, modes[0]), soft_end(2, b, modes[1]));
+        std::thread::scope(|scope| {
+            scope.spawn(|| serve(server));
+            ask(client);
+        });
+    }
 }
 
 /// A connection that says nothing, both ends asleep: next to no processor time.
