@@ -142,11 +142,12 @@ fn serve<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
         think(round / 2);
         end.send(handle, octet);
     }
-    // What was sent last must leave before the wire goes.
+    // The peer hears nothing more: this one says that all was heard.
     end.receive(handle);
 }
 
-fn ask<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
+/// The end is given back: a wire that goes takes what was not yet received with it.
+fn ask<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) -> End<P, D> {
     let server = SocketAddr::from((SERVER, PORT));
     let handle = end.host.stack.connect(server, SocketOptions::default()).unwrap();
     let transport = end.until(|end| end.host.stack.socket(handle).unwrap().transport());
@@ -164,16 +165,18 @@ fn ask<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
         Mode::Busy => assert_eq!(stats.sleeps, 0),
         _ => assert!(stats.sleeps > 0, "it never slept, and proved nothing"),
     }
+    end
 }
 
 fn no_wake_up_is_lost(asking: Mode) {
     let spin = Duration::from_micros(30);
     for serving in [Mode::Busy, Mode::Interrupt, Mode::Adaptive { spin }] {
         let [client, server] = ends([asking, serving]);
-        std::thread::scope(|scope| {
+        let client = std::thread::scope(|scope| {
             scope.spawn(|| serve(server));
-            ask(client);
+            ask(client)
         });
+        drop(client);
     }
 }
 
@@ -199,10 +202,11 @@ fn each_mode_over_ethernet() {
     for modes in [[Mode::Interrupt; 2], [adaptive; 2], [Mode::Busy, Mode::Interrupt]] {
         let (a, b) = UnixStream::pair().unwrap();
         let (client, server) = (soft_end(1, a, modes[0]), soft_end(2, b, modes[1]));
-        std::thread::scope(|scope| {
+        let client = std::thread::scope(|scope| {
             scope.spawn(|| serve(server));
-            ask(client);
+            ask(client)
         });
+        drop(client);
     }
 }
 
