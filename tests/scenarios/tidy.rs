@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ethernet", &[]),
     ("shm", &["wire", "verbs"]),
     ("ibv", &["wire", "verbs"]),
+    ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm"]),
     ("cli", &["smolsmc", "decode", "ethernet", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
