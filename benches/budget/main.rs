@@ -20,18 +20,20 @@ mod hosts;
 mod plain;
 #[path = "../stack/raw.rs"]
 mod raw;
+mod shm;
 
 use std::process::{Command, ExitCode};
 
 use hosts::Hosts;
 use plain::Plain;
 use raw::Raw;
+use shm::Wire;
 use smolsmc::RmbeSize;
 
 /// What is counted, with how many octets, and how many instructions it may take:
 /// 4% more than it took when this was written, as machines copy in different
 /// ways. A poll with nothing to do; half of half a round trip; round trips.
-const BUDGET: [(&str, Option<u64>); 9] = [
+const BUDGET: [(&str, Option<u64>); 11] = [
     ("idle-0", Some(640)),
     ("send-64", Some(7_360)),
     ("receive-64", Some(6_030)),
@@ -41,11 +43,17 @@ const BUDGET: [(&str, Option<u64>); 9] = [
     ("smoltcp-64", None),
     ("smc-65536", Some(695_000)),
     ("verbs-65536", Some(686_000)),
+    ("shm-smc-64", Some(12_460)),
+    ("shm-verbs-64", Some(5_130)),
 ];
 
 /// Rows beside their baselines.
-const RATIOS: [(&str, &str); 3] =
-    [("smc-64", "verbs-64"), ("tcp-64", "smoltcp-64"), ("smc-65536", "verbs-65536")];
+const RATIOS: [(&str, &str); 4] = [
+    ("smc-64", "verbs-64"),
+    ("tcp-64", "smoltcp-64"),
+    ("smc-65536", "verbs-65536"),
+    ("shm-smc-64", "shm-verbs-64"),
+];
 
 const TIMES: u64 = 2000;
 
@@ -114,6 +122,16 @@ fn run(name: &str, times: u64) {
             let mut plain = Plain::new();
             plain.round_trip(&octets, &mut buffer);
             (0..times).for_each(|_| counted(|| plain.round_trip(&octets, &mut buffer)));
+        }
+        "shm-verbs" => {
+            let mut wire = Wire::verbs();
+            wire.round_trip(&octets, &mut buffer);
+            (0..times).for_each(|_| counted(|| wire.round_trip(&octets, &mut buffer)));
+        }
+        "shm-smc" => {
+            let mut wire = Wire::ours();
+            wire.round_trip(&octets, &mut buffer);
+            (0..times).for_each(|_| counted(|| wire.round_trip(&octets, &mut buffer)));
         }
         _ => {
             let mut hosts = Hosts::new(RmbeSize::from_code(3));

@@ -9,8 +9,8 @@ use smolsmc_shm::{Opening, ShmNic, ShmPort};
 use smolsmc_verbs::{DeviceId, PortNumber};
 use smolsmc_wire::Duration;
 
-use crate::end::End;
-use crate::raw::openings;
+use super::end::End;
+use super::raw::openings;
 
 const MTU: u16 = 9000;
 /// Polls between two looks at the clock: what waits for time waits milliseconds.

@@ -8,7 +8,7 @@ use smolsmc_shm::{Config, Opening, PortConfig, ShmNic};
 use smolsmc_verbs::*;
 use smolsmc_wire::{Duration, Gid, Mac, MtuCode, Psn};
 
-use crate::end::End;
+use super::end::End;
 
 const PORT: RdmaPort = RdmaPort { device: DeviceId(0), port: PortNumber(1) };
 const DEPTH: u32 = 64;
