@@ -75,16 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         }
         return Ok(());
     }
-    if arguments.node.as_ref().is_some_and(NodeArguments::shares_memory) {
-        return Err(
-            "conform starts a stack after another, and a wire of shared memory ends with its stack: \
-             --link a socket, a tap or an interface"
-                .to_owned(),
-        );
-    }
     let (Some(remote), Some(node)) = (arguments.remote, &arguments.node) else {
         return Err("--link and --ip are wanted".to_owned());
     };
+    node.ensure_replaceable()?;
     let mut lab = Lab::new(node, remote, arguments.sink, arguments.timeout)?;
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
     for case in cases {

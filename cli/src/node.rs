@@ -311,13 +311,7 @@ impl Node {
         arguments: &NodeArguments,
         change: impl FnOnce(&mut smolsmc::Config),
     ) -> Result<(), String> {
-        if matches!(self.stack.provider_mut(), Nic::Shm(_)) {
-            return Err(
-                "a wire of shared memory ends with its stack, and this needs a stack after another: \
-                 use a socket, a tap or an interface"
-                    .to_owned(),
-            );
-        }
+        arguments.ensure_replaceable()?;
         let mtus: Vec<_> = self.ports().map(Outlet::mtu).collect();
         let mut config = arguments.config(&mtus)?;
         change(&mut config);

@@ -63,7 +63,8 @@ impl<P: Provider> Shared<P> {
         let known = self.by_tuple.get(&tuple).copied();
         if known.is_none() && self.time_waits.len() > 0 && segment.is_sound(frame) {
             let until = self.now + self.config.timers.time_wait;
-            let is_listened = self.listeners.values().any(|listener| listener.takes(segment.to));
+            let is_listened = segment.kind == SynKind::Syn
+                && self.listeners.values().any(|listener| listener.takes(segment.to));
             if self.time_waits.hear(&tuple, segment, until, is_listened) == Verdict::Taken {
                 return;
             }

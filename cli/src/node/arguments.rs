@@ -95,9 +95,17 @@ pub(crate) enum Mode {
 }
 
 impl NodeArguments {
-    /// Whether a link is a wire of shared memory, which ends with the node's stack.
-    pub(crate) fn shares_memory(&self) -> bool {
-        self.link.iter().any(|link| shm::is_wire(link))
+    /// Whether one stack may come after another ([`Node::replace_stack`]).
+    ///
+    /// # Errors
+    /// A sentence, if a link is a wire of shared memory, which ends with its stack.
+    pub(crate) fn ensure_replaceable(&self) -> Result<(), String> {
+        if !self.link.iter().any(|link| shm::is_wire(link)) {
+            return Ok(());
+        }
+        Err("a wire of shared memory ends with its stack, and this starts a stack after another: \
+             --link a socket, a tap or an interface"
+            .to_owned())
     }
 
     /// What a socket of this node wants.
