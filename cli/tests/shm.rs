@@ -123,7 +123,9 @@ fn a_ping_whose_peer_is_killed_over_shared_memory_fails_with_a_sentence() {
     echo.child.kill().expect("it runs");
     echo.end();
     let ended = ping.end();
-    assert!(!ended.success && ended.stdout.is_empty(), "{}", ended.stderr);
+    assert!(!ended.success, "{}", ended.stderr);
+    // The rounds that were over by then are told of.
+    assert!(ended.stdout.is_empty() || text(&ended.stdout).contains("all as sent"), "{:?}", ended.stdout);
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     assert!(ended.stderr.starts_with("smolsmc: "), "{}", ended.stderr);
 }
