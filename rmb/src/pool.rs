@@ -242,8 +242,9 @@ impl Pool {
     }
 
     /// Takes a ring back. `clean` says that no WRITE of the peer can come any
-    /// more: it has closed or aborted on the ring's link. Then the ring waits,
-    /// zeroed, with its keys; else it is deregistered and its memory freed.
+    /// more, as it has closed or aborted on the ring's link, or that none could do
+    /// harm, as the pool lends no ring again. Then the ring waits, zeroed, with its
+    /// keys; else it is deregistered and its memory freed.
     pub fn give_back<P: Provider>(&mut self, provider: &mut P, ring: Ring, clean: bool) {
         let Some(place) = self.rings.get_mut(ring.index as usize) else { return };
         let Some(entry) = place.as_mut().filter(|entry| entry.in_use) else { return };

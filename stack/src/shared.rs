@@ -222,6 +222,9 @@ impl<P: Provider> Shared<P> {
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
         let rkey = group.pool.keys(&rmb, place).map(|keys| keys.rkey);
+        // A group that ends lends its rings to nobody any more, and its queue pairs
+        // answer on for a while: a WRITE under way is taken, and the keys go after them.
+        let clean = clean || group.lingers_until.is_some();
         group.pool.give_back(&mut self.provider, rmb, clean);
         group.pool.give_back(&mut self.provider, send, true);
         group.connections -= 1;

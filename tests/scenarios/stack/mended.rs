@@ -356,3 +356,28 @@ fn a_close_that_fails_over_comes_behind_the_last_octet() {
         assert_eq!(pair.read_to_end((CLIENT, client)), sent, "cut after {micros} us");
     }
 }
+
+/// The kernel's log had it: "make_send_cqe: non-flush error status = 10", a WRITE that
+/// was under way as we aborted and left, and whose RMB went before the queue pair did.
+#[test]
+fn a_write_under_way_as_we_leave_is_not_refused() {
+    for micros in (0..1500).step_by(50) {
+        let mut pair = Pair::new(74);
+        let (client, server) = pair.connect();
+        let slow = Faults { delay: Duration::from_micros(500), ..Faults::default() };
+        [CLIENT, SERVER].iter().for_each(|host| pair.lan.set_faults(*host, slow.clone()));
+        let sent = send_some(&mut pair.lan, (CLIENT, client), 7, 0, 5000);
+        pair.lan.run_for(Duration::from_micros(250));
+        send_some(&mut pair.lan, (CLIENT, client), 7, sent, 8000);
+        pair.lan.run_for(Duration::from_micros(micros));
+        pair.lan.stack(SERVER).socket(server).unwrap().abort();
+        pair.lan.stack(SERVER).leave();
+        pair.lan.run_for(Duration::from_secs(20));
+        let naks =
+            pair.explain().into_iter().map(|report| report.summary).filter(|said| said.contains("NAK"));
+        let naks: Vec<_> = naks.collect();
+        assert!(naks.is_empty(), "left after {micros} us: {naks:?}");
+        let held = pair.lan.stack(SERVER).provider_mut().objects();
+        assert_eq!((held.qps, held.mrs, held.memories), (0, 0, 0));
+    }
+}
