@@ -50,6 +50,25 @@ pub struct RingSizes {
     pub send: u32,
 }
 
+/// Where a connection is in its rings, by the names `smcss` has for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursors {
+    /// How far the peer has written our RMBE.
+    pub rx_producer: Cursor,
+    /// How far the peer says it has read its own.
+    pub rx_consumer: Cursor,
+    /// How far we have written the peer's RMBE.
+    pub tx_producer: Cursor,
+    /// How far we have read our own.
+    pub tx_consumer: Cursor,
+    /// How far the application has filled the send ring.
+    pub tx_prepared: Cursor,
+    /// How far it has been written to the peer.
+    pub tx_sent: Cursor,
+    /// How far the peer's NIC has acknowledged it.
+    pub tx_finished: Cursor,
+}
+
 /// How far a connection was when a message was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -450,6 +469,44 @@ impl Flow {
     #[must_use]
     pub const fn peer_state(&self) -> StateFlags {
         self.peer_state
+    }
+
+    /// Where the connection is in each of its rings.
+    #[must_use]
+    pub fn cursors(&self) -> Cursors {
+        let RingSizes { own, peer, send } = self.sizes;
+        Cursors {
+            rx_producer: place(self.produced, own),
+            rx_consumer: place(self.peer_consumed, peer),
+            tx_producer: place(self.written, peer),
+            tx_consumer: place(self.consumed, own),
+            tx_prepared: place(self.prepared, send),
+            tx_sent: place(self.written, send),
+            tx_finished: place(self.completed, send),
+        }
+    }
+
+    /// The producer flags that hold now: ours, and the peer's.
+    #[must_use]
+    pub const fn producer_flags(&self) -> (ProducerFlags, ProducerFlags) {
+        let mut ours = ProducerFlags::empty();
+        if self.urgent_out.is_queued() {
+            ours = ours.union(ProducerFlags::URGENT_PENDING);
+        }
+        if self.blocked {
+            ours = ours.union(ProducerFlags::WRITE_BLOCKED);
+        }
+        let mut theirs = ProducerFlags::empty();
+        if self.peer_blocked {
+            theirs = theirs.union(ProducerFlags::WRITE_BLOCKED);
+        }
+        if self.update_requested {
+            theirs = theirs.union(ProducerFlags::CURSOR_UPDATE_REQUESTED);
+        }
+        if self.urgent_in.is_expected {
+            theirs = theirs.union(ProducerFlags::URGENT_PENDING);
+        }
+        (ours, theirs)
     }
 
     /// Octets out and in, over the connection's life.

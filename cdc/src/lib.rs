@@ -63,7 +63,7 @@ mod urgent;
 pub use close::{Close, CloseEvent, CloseState};
 pub use cursor::Cursor;
 pub use flags::{ProducerFlags, StateFlags};
-pub use flow::{CdcViolation, Flow, Heard, Mark, RingSizes};
+pub use flow::{CdcViolation, Cursors, Flow, Heard, Mark, RingSizes};
 pub use message::CdcMessage;
 
 #[cfg(test)]

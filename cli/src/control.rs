@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use smolsmc::{
-    ConnectionSummary, Duration, GroupSummary, Instant, Role, SocketStats, Stack, StackStats, Transport,
+    ConnectionSummary, Cursor, Duration, GroupSummary, Instant, ProducerFlags, RingSummary, Role,
+    SocketStats, Stack, StackStats, StateFlags, Transport,
 };
 
 use crate::node::{Nic, sentence};
@@ -143,7 +144,7 @@ fn connection(connection: &ConnectionSummary) -> Value {
         json!({
             "token": rings.token.0, "send": rings.send, "own": rings.own, "peer": rings.peer,
             "readable": rings.readable, "waiting": rings.waiting, "space": rings.space,
-            "unacknowledged": rings.unacknowledged,
+            "unacknowledged": rings.unacknowledged, "cursors": cursors(&rings),
         })
     });
     json!({
@@ -153,6 +154,23 @@ fn connection(connection: &ConnectionSummary) -> Value {
         "mode": mode(connection.transport), "transport": connection.transport.map(|how| how.to_string()),
         "group": group, "link": link, "error": connection.error.map(sentence), "rings": rings,
         "stats": socket_stats(&connection.stats),
+    })
+}
+
+/// As `smcss` writes them: `wrap:count` and `producer flags:state flags`, in hex.
+fn cursors(rings: &RingSummary) -> Value {
+    let at = |cursor: Cursor| format!("{:04x}:{:08x}", cursor.wrap, cursor.count);
+    let flags = |(producer, state): (ProducerFlags, StateFlags)| {
+        format!("{:02x}:{:02x}", producer.bits(), state.bits())
+    };
+    let cursors = &rings.cursors;
+    json!({
+        "rx_producer": at(cursors.rx_producer), "rx_consumer": at(cursors.rx_consumer),
+        "rx_flags": flags(rings.rx_flags),
+        "tx_producer": at(cursors.tx_producer), "tx_consumer": at(cursors.tx_consumer),
+        "tx_flags": flags(rings.tx_flags),
+        "tx_prepared": at(cursors.tx_prepared), "tx_sent": at(cursors.tx_sent),
+        "tx_finished": at(cursors.tx_finished),
     })
 }
 
@@ -200,6 +218,7 @@ fn socket_stats(stats: &SocketStats) -> Value {
         "sends_blocked": stats.sends_blocked, "receives_blocked": stats.receives_blocked,
         "cdc_sent": messages.sent, "cdc_updates": messages.updates, "cdc_blocked": messages.blocked,
         "cdc_heard": messages.heard, "writes": messages.writes,
+        "urgent_sent": messages.urgent_sent, "urgent_heard": messages.urgent_heard,
     })
 }
 
@@ -224,5 +243,8 @@ fn stats(stats: &StackStats) -> Value {
         "octets_received": stats.octets_received, "groups_made": stats.groups_made,
         "groups": stats.groups, "connections": stats.connections, "polls": stats.polls,
         "idle_polls": stats.idle_polls, "smcr": socket_stats(&stats.smcr),
+        "version_1": stats.version_1, "corked": stats.corked, "nodelays": stats.nodelays,
+        "rmbs_by_size": stats.rmbs_by_size.0, "send_rings_by_size": stats.send_rings_by_size.0,
+        "sends_by_size": stats.sends_by_size.0, "receives_by_size": stats.receives_by_size.0,
     })
 }

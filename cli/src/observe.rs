@@ -13,6 +13,12 @@ use serde_json::{Value, json};
 
 use crate::node::stop_on_signals;
 
+/// Seconds that a node that says nothing is waited for; it answers within milliseconds.
+const PATIENCE: u64 = 5;
+
+/// Octets an answer may have, some 100 000 connections.
+const MOST: u64 = 64 << 20;
+
 /// How a node is asked.
 #[derive(Args)]
 struct Asking {
@@ -149,14 +155,23 @@ impl Asking {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 "; is a node running with this --control?"
             }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                "; whoever listens there says nothing, and is no smolsmc node"
+            }
             _ => "",
         };
         let named = |error: io::Error| format!("{path}: {error}{}", hint(&error));
-        let mut text = String::new();
+        let mut text = Vec::new();
         UnixStream::connect(&self.control)
-            .and_then(|mut stream| stream.read_to_string(&mut text))
+            .and_then(|stream| {
+                limit_patience(&stream)?;
+                stream.take(MOST).read_to_end(&mut text)
+            })
             .map_err(named)?;
-        let snapshot: Option<Value> = serde_json::from_str(&text).ok();
+        if text.len() as u64 == MOST {
+            return Err(format!("{path}: the answer is longer than {} MiB", MOST >> 20));
+        }
+        let snapshot: Option<Value> = serde_json::from_slice(&text).ok();
         snapshot
             .filter(|snapshot| snapshot["kind"] == "node")
             .ok_or_else(|| format!("{path}: whoever listens there is no smolsmc node"))
@@ -166,4 +181,9 @@ impl Asking {
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "somebody looks on, in his own time")]
 fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(50));
+}
+
+#[expect(clippy::disallowed_types, reason = "the socket counts the time, not a stack")]
+fn limit_patience(stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(PATIENCE)))
 }

@@ -61,6 +61,15 @@ fn both_ends_of_a_connection_show_the_same() {
         assert_eq!((&end["rings"]["readable"], &end["rings"]["waiting"]), (&0.into(), &0.into()));
     }
     assert_eq!(here["stats"]["cdc_sent"], there["stats"]["cdc_heard"]);
+    // What one end has written the other has seen come, and the other way round.
+    for (writer, reader) in [(here, there), (there, here)] {
+        let (writer, reader) = (&writer["rings"]["cursors"], &reader["rings"]["cursors"]);
+        assert_eq!(writer["tx_producer"], "0000:000003e8", "{writer}");
+        assert_eq!(writer["tx_producer"], reader["rx_producer"]);
+        assert_eq!(writer["tx_prepared"], writer["tx_sent"]);
+        assert_eq!(reader["tx_consumer"], "0000:000003e8");
+        assert_eq!((&writer["tx_flags"], &reader["rx_flags"]), (&"00:00".into(), &"00:00".into()));
+    }
     let (our_group, their_group) = (&ours["groups"][0], &theirs["groups"][0]);
     assert_eq!(our_group["links"][0]["gid"], their_group["links"][0]["peer_gid"]);
     assert_eq!(theirs["node"]["command"], "echo");
@@ -85,6 +94,9 @@ fn both_ends_of_a_connection_show_the_same() {
         ("GID", "::ffff:10.9.0.1"),
         ("Peer-GID", "::ffff:10.9.0.2"),
         ("Sndbuf", "65536"),
+        ("rxprod-Cursor", "0000:000003e8"),
+        ("txsent-Cursor", "0000:000003e8"),
+        ("rxFlags", "00:00"),
         ("Recv-Q", "0"),
         ("Sent", "1000"),
         ("Received", "1000"),
@@ -112,6 +124,16 @@ fn stats_count_what_the_node_did_and_remember_it() {
         object(&["stats", "--control", &nc, "--json"])["stats"]["smcr"]["sends"].to_string()
     );
     assert_eq!(counted(tx, "Link groups ever"), "1");
+    assert_eq!(
+        counted(tx, "Bufs").split_whitespace().collect::<Vec<_>>(),
+        ["0", "0", "0", "1", "0", "0", "0", "0"]
+    );
+    let requests = counted(rx, "Reqs");
+    assert_eq!(
+        requests.split_whitespace().next(),
+        Some(counted(rx, "Total requests").as_str()),
+        "all are small"
+    );
     assert!(client.end().success);
     // The echo's port has ended and so has the echo; nobody is there to be asked.
     assert!(server.end().success);
@@ -147,6 +169,23 @@ fn live_goes_on_until_the_node_ends() {
     }
     assert!(client.end().success && server.end().success);
     assert!(live.wait().expect("it ends").success());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "somebody else who listens, in the test")]
+fn somebody_who_says_nothing_or_too_much_is_no_node() {
+    let control = socket_path("control-mute");
+    let listener = std::os::unix::net::UnixListener::bind(&control).expect("bound");
+    let mute = std::thread::spawn(move || {
+        let first = listener.accept().expect("asked");
+        // Endless blanks, which JSON would skip.
+        let (mut second, _) = listener.accept().expect("asked again");
+        while second.write_all(&[b' '; 65_536]).is_ok() {}
+        drop(first);
+    });
+    assert_refused(&["ss", "--control", &control], "says nothing, and is no smolsmc node");
+    assert_refused(&["stats", "--control", &control], "the answer is longer than 64 MiB");
+    mute.join().expect("it ends");
 }
 
 #[test]

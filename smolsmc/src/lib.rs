@@ -29,14 +29,15 @@ extern crate alloc;
 
 use core::net::IpAddr;
 
+pub use smolsmc_cdc::{Cursor, Cursors, ProducerFlags, StateFlags};
 pub use smolsmc_clc::{Diagnosis, Eid, EidError, HostName, HostNameError};
 pub use smolsmc_roce::nic::SoftNic;
 pub use smolsmc_stack::{
     Config, ConfigError, ConnectError, ConnectionError, ConnectionSummary, Event, FALLBACK_REASONS, Fallback,
     FallbackCount, GroupNumber, GroupSummary, Held, Limits, LinkSummary, ListenError, ListenOptions,
     ListenerHandle, ListenerSummary, MessageStats, NoSuchListener, NoSuchSocket, PollOutcome, PortConfig,
-    ReadableSpan, Readiness, RecvError, RingSummary, Role, SendError, Socket, SocketHandle, SocketOptions,
-    SocketStats, Stack, StackStats, Timers, Transport, Wakeup,
+    ReadableSpan, Readiness, RecvError, RingSummary, Role, SIZE_CLASSES, SendError, SizeCounts, Socket,
+    SocketHandle, SocketOptions, SocketStats, Stack, StackStats, Timers, Transport, Wakeup,
 };
 #[cfg(feature = "embedded-io")]
 pub use smolsmc_stack::{Stream, StreamError};

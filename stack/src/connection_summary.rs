@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smolsmc_cdc::CloseState;
+use smolsmc_cdc::{CloseState, Cursors, ProducerFlags, StateFlags};
 use smolsmc_llc::Role;
 use smolsmc_verbs::Provider;
 use smolsmc_wire::AlertToken;
@@ -65,6 +65,12 @@ pub struct RingSummary {
     pub unacknowledged: u32,
     /// Octets the peer's RMBE has room for.
     pub space: u32,
+    /// Where it is in each of them.
+    pub cursors: Cursors,
+    /// What the peer says: its producer's flags and the state of its side.
+    pub rx_flags: (ProducerFlags, StateFlags),
+    /// What we say.
+    pub tx_flags: (ProducerFlags, StateFlags),
 }
 
 /// A listener as it is now.
@@ -124,6 +130,7 @@ fn summary(socket: SocketHandle, connection: &Connection) -> ConnectionSummary {
 
 fn rings(smc: &Smc) -> RingSummary {
     let sizes = smc.flow.sizes();
+    let (ours, theirs) = smc.flow.producer_flags();
     RingSummary {
         token: smc.token,
         send: sizes.send,
@@ -133,6 +140,9 @@ fn rings(smc: &Smc) -> RingSummary {
         waiting: smc.flow.waiting(),
         unacknowledged: sizes.send - smc.flow.room(),
         space: smc.flow.space(),
+        cursors: smc.flow.cursors(),
+        rx_flags: (theirs, smc.flow.peer_state()),
+        tx_flags: (ours, smc.said),
     }
 }
 

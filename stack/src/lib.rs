@@ -79,7 +79,9 @@ pub use socket::{ReadableSpan, Readiness, Socket};
 #[cfg(feature = "embedded-io")]
 pub use socket::{Stream, StreamError};
 pub use stack::{PollOutcome, Stack, Wakeup};
-pub use stats::{FALLBACK_REASONS, FallbackCount, MessageStats, SocketStats, StackStats};
+pub use stats::{
+    FALLBACK_REASONS, FallbackCount, MessageStats, SIZE_CLASSES, SizeCounts, SocketStats, StackStats,
+};
 pub use summary::{GroupSummary, LinkSummary};
 pub use transport::{Fallback, GroupNumber, Transport};
 pub use work::WorkStats;

@@ -47,6 +47,10 @@ pub struct MessageStats {
     pub heard: u64,
     /// RDMA WRITEs posted.
     pub writes: u64,
+    /// Urgent octets the application sent.
+    pub urgent_sent: u64,
+    /// Urgent octets that came.
+    pub urgent_heard: u64,
 }
 
 /// Connections that stay with TCP for one reason.
@@ -64,6 +68,22 @@ pub struct FallbackCount {
 /// Reasons that are told apart: [`StackStats::fallbacks`].
 pub const FALLBACK_REASONS: usize = 24;
 
+/// Sizes that are told apart, as `smcr stats` does: up to 8 KiB, 16 KiB and so on to
+/// 512 KiB, and above.
+pub const SIZE_CLASSES: usize = 8;
+
+/// How many there were of each size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeCounts(pub [u64; SIZE_CLASSES]);
+
+impl SizeCounts {
+    #[inline]
+    pub(crate) const fn count(&mut self, octets: u64) {
+        let class = (u64::BITS - (octets.saturating_sub(1) >> 13).leading_zeros()) as usize;
+        self.0[if class < SIZE_CLASSES { class } else { SIZE_CLASSES - 1 }] += 1;
+    }
+}
+
 /// What a stack has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,6 +96,8 @@ pub struct StackStats {
     pub later_contacts_as_client: u64,
     /// SMC-R connections of peers in a group that stood.
     pub later_contacts_as_server: u64,
+    /// Of all these, the ones of SMC version 1.
+    pub version_1: u64,
     /// TCP connections because SMC was not wanted here.
     pub plain_tcp: u64,
     /// TCP connections for other reasons, by reason, in the order of their first
@@ -93,6 +115,18 @@ pub struct StackStats {
     pub syns_dropped: u64,
     /// What all SMC-R connections together have done, those that are gone included.
     pub smcr: SocketStats,
+    /// Their RMBs.
+    pub rmbs_by_size: SizeCounts,
+    /// Their send rings.
+    pub send_rings_by_size: SizeCounts,
+    /// Their calls that sent octets.
+    pub sends_by_size: SizeCounts,
+    /// Their calls that received octets.
+    pub receives_by_size: SizeCounts,
+    /// Their corks that were put in ([`Socket::set_cork`]).
+    pub corked: u64,
+    /// How often nodelay was set on one ([`Socket::set_nodelay`]).
+    pub nodelays: u64,
     /// Octets all applications sent.
     pub octets_sent: u64,
     /// Octets all applications received.
@@ -132,7 +166,11 @@ impl StackStats {
     pub(crate) fn handshake_over(&mut self, connection: &Connection) {
         match (&connection.phase, connection.role) {
             (Phase::Smc(smc), role) => {
-                let first = matches!(smc.transport, Transport::SmcR { first_contact: true, .. });
+                let first = smc.transport.is_first_contact();
+                self.version_1 += u64::from(matches!(smc.transport, Transport::SmcR { version: 1, .. }));
+                let sizes = smc.flow.sizes();
+                self.rmbs_by_size.count(sizes.own.into());
+                self.send_rings_by_size.count(sizes.send.into());
                 *match (first, role) {
                     (true, Role::Client) => &mut self.first_contacts_as_client,
                     (true, Role::Server) => &mut self.first_contacts_as_server,
@@ -205,6 +243,8 @@ impl SocketStats {
         self.messages.blocked += messages.blocked;
         self.messages.heard += messages.heard;
         self.messages.writes += messages.writes;
+        self.messages.urgent_sent += messages.urgent_sent;
+        self.messages.urgent_heard += messages.urgent_heard;
     }
 }
 
@@ -243,12 +283,15 @@ impl<P: Provider> Socket<'_, P> {
     /// Octets were sent, or not: counts that, and sees to what follows.
     #[inline]
     pub(crate) fn sent(&mut self, sent: Result<usize, SendError>) -> Result<usize, SendError> {
-        let stats = &mut self.connection.stats;
+        let Connection { stats, phase, .. } = &mut *self.connection;
         match sent {
             Ok(octets) if octets > 0 => {
                 stats.octets_sent += octets as u64;
                 stats.sends += 1;
                 self.shared.stats.octets_sent += octets as u64;
+                if matches!(phase, Phase::Smc(_)) {
+                    self.shared.stats.sends_by_size.count(octets as u64);
+                }
                 self.settle();
             }
             Err(SendError::WouldBlock) => stats.sends_blocked += 1,
@@ -260,12 +303,15 @@ impl<P: Provider> Socket<'_, P> {
     /// Octets were received, or not: counts that, and sees to what follows.
     #[inline]
     pub(crate) fn received(&mut self, received: Result<usize, RecvError>) -> Result<usize, RecvError> {
-        let stats = &mut self.connection.stats;
+        let Connection { stats, phase, .. } = &mut *self.connection;
         match received {
             Ok(octets) if octets > 0 => {
                 stats.octets_received += octets as u64;
                 stats.receives += 1;
                 self.shared.stats.octets_received += octets as u64;
+                if matches!(phase, Phase::Smc(_)) {
+                    self.shared.stats.receives_by_size.count(octets as u64);
+                }
                 self.settle();
             }
             Err(RecvError::WouldBlock) => stats.receives_blocked += 1,

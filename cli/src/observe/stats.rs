@@ -24,8 +24,8 @@ pub(super) fn show(snapshot: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "SMC-R Connections Summary")?;
     line(out, 1, "Total connections handled", total)?;
     both(out, 1, "SMC connections", connections, client, server)?;
-    line(out, 2, "v1", 0)?;
-    line(out, 2, "v2", connections)?;
+    line(out, 2, "v1", count("version_1"))?;
+    line(out, 2, "v2", connections - count("version_1"))?;
     both(
         out,
         2,
@@ -45,6 +45,7 @@ pub(super) fn show(snapshot: &Value, out: &mut dyn Write) -> io::Result<()> {
     octets(out, "Data transmitted (Bytes)", of_smcr("octets_received"))?;
     line(out, 1, "Total requests", of_smcr("receives"))?;
     share(out, "Buffer empty", of_smcr("receives_blocked"), of_smcr("receives"))?;
+    sizes(out, &stats["rmbs_by_size"], &stats["receives_by_size"])?;
     line(out, 1, "CDC messages", of_smcr("cdc_heard"))?;
 
     writeln!(out, "\nTX Stats")?;
@@ -52,11 +53,19 @@ pub(super) fn show(snapshot: &Value, out: &mut dyn Write) -> io::Result<()> {
     line(out, 1, "Total requests", of_smcr("sends"))?;
     share(out, "Buffer full", of_smcr("sends_blocked"), of_smcr("sends"))?;
     share(out, "Buffer full (remote)", of_smcr("cdc_blocked"), of_smcr("cdc_sent"))?;
+    sizes(out, &stats["send_rings_by_size"], &stats["sends_by_size"])?;
     line(out, 1, "CDC messages", of_smcr("cdc_sent"))?;
     line(out, 2, "without octets", of_smcr("cdc_updates"))?;
     line(out, 1, "RDMA WRITEs", of_smcr("writes"))?;
 
     writeln!(out, "\nExtras")?;
+    let (urgent_sent, urgent_heard) = (of_smcr("urgent_sent"), of_smcr("urgent_heard"));
+    let special = count("corked") + count("nodelays") + urgent_sent + urgent_heard;
+    line(out, 1, "Special socket calls", special)?;
+    line(out, 2, "cork", count("corked"))?;
+    line(out, 2, "nodelay", count("nodelays"))?;
+    let urgent = urgent_sent + urgent_heard;
+    writeln!(out, "    {:<26} {urgent:>14} (sent {urgent_sent}, received {urgent_heard})", "urgent data")?;
     line(out, 1, "Link groups", count("groups"))?;
     line(out, 1, "Link groups ever", count("groups_made"))?;
     line(out, 1, "Connections now", count("connections"))?;
@@ -94,6 +103,20 @@ fn both(out: &mut dyn Write, depth: usize, name: &str, all: u64, client: u64, se
 fn share(out: &mut dyn Write, name: &str, part: u64, of: u64) -> io::Result<()> {
     let percent = if of > 0 { part as f64 * 100.0 / of as f64 } else { 0.0 };
     writeln!(out, "  {name:<28} {part:>14} ({percent:.2}%)")
+}
+
+/// How many rings and how many calls there were of each size.
+fn sizes(out: &mut dyn Write, rings: &Value, calls: &Value) -> io::Result<()> {
+    let names = ["8KB", "16KB", "32KB", "64KB", "128KB", "256KB", "512KB", ">512KB"];
+    write!(out, "  {:<5}", "")?;
+    names.iter().try_for_each(|name| write!(out, " {name:>8}"))?;
+    for (name, counts) in [("Bufs", rings), ("Reqs", calls)] {
+        write!(out, "\n  {name:<5}")?;
+        for class in 0..names.len() {
+            write!(out, " {:>8}", word(&counts[class]))?;
+        }
+    }
+    writeln!(out)
 }
 
 /// With a unit as smcr has it, if it is long.

@@ -11,6 +11,49 @@ pub(super) struct Columns {
     pub(super) smcr: bool,
 }
 
+/// Of each connection with --details, in their order: the name above it, how wide it
+/// is, and where its value is.
+const DETAILS: [(&str, usize, Place); 18] = [
+    ("Token", 10, Place::Token),
+    ("Sndbuf", 9, Place::Rings("send")),
+    ("Rcvbuf", 9, Place::Rings("own")),
+    ("Peerbuf", 9, Place::Rings("peer")),
+    ("rxprod-Cursor", 13, Place::Cursors("rx_producer")),
+    ("rxcons-Cursor", 13, Place::Cursors("rx_consumer")),
+    ("rxFlags", 7, Place::Cursors("rx_flags")),
+    ("txprod-Cursor", 13, Place::Cursors("tx_producer")),
+    ("txcons-Cursor", 13, Place::Cursors("tx_consumer")),
+    ("txFlags", 7, Place::Cursors("tx_flags")),
+    ("txprep-Cursor", 13, Place::Cursors("tx_prepared")),
+    ("txsent-Cursor", 13, Place::Cursors("tx_sent")),
+    ("txfin-Cursor", 13, Place::Cursors("tx_finished")),
+    ("Recv-Q", 9, Place::Rings("readable")),
+    ("Send-Q", 9, Place::Rings("unacknowledged")),
+    ("Space", 9, Place::Rings("space")),
+    ("Sent", 9, Place::Stats("octets_sent")),
+    ("Received", 9, Place::Stats("octets_received")),
+];
+
+#[derive(Clone, Copy)]
+enum Place {
+    Token,
+    Rings(&'static str),
+    Cursors(&'static str),
+    Stats(&'static str),
+}
+
+impl Place {
+    fn word(self, connection: &Value) -> String {
+        let rings = &connection["rings"];
+        match self {
+            Self::Token => rings["token"].as_u64().map_or("-".to_owned(), |token| format!("0x{token:08x}")),
+            Self::Rings(name) => word(&rings[name]),
+            Self::Cursors(name) => word(&rings["cursors"][name]),
+            Self::Stats(name) => word(&connection["stats"][name]),
+        }
+    }
+}
+
 /// A value in words; a dash if there is none.
 pub(super) fn word(value: &Value) -> String {
     match value {
@@ -38,10 +81,8 @@ pub(super) fn connections(snapshot: &Value, columns: Columns, out: &mut dyn Writ
         )?;
     }
     if columns.details {
-        let names = ["Token", "Sndbuf", "Rcvbuf", "Peerbuf", "Recv-Q", "Send-Q", "Space", "Sent", "Received"];
-        write!(out, " {:<10}", names[0])?;
-        for name in &names[1..] {
-            write!(out, " {name:>9}")?;
+        for (name, width, _) in DETAILS {
+            write!(out, " {name:>width$}")?;
         }
     }
     writeln!(out)?;
@@ -97,14 +138,9 @@ fn row(
         }
     }
     if columns.details {
-        let rings = &connection["rings"];
-        let stats = &connection["stats"];
-        let token = rings["token"].as_u64().map_or("-".to_owned(), |token| format!("0x{token:08x}"));
-        write!(out, " {token:<10}")?;
-        for value in ["send", "own", "peer", "readable", "unacknowledged", "space"].map(|name| &rings[name]) {
-            write!(out, " {:>9}", word(value))?;
+        for (_, width, place) in DETAILS {
+            write!(out, " {:>width$}", place.word(connection))?;
         }
-        write!(out, " {:>9} {:>9}", word(&stats["octets_sent"]), word(&stats["octets_received"]))?;
     }
     writeln!(out)
 }

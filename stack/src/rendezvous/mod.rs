@@ -483,6 +483,7 @@ impl Smc {
                     // As Linux 6.12 does: what is urgent may wait for an answer.
                     self.flush();
                 }
+                self.stats.urgent_heard += u64::from(heard.urgent.is_some());
                 if let Some(offset) = heard.urgent.filter(|_| !self.flow.is_urgent_inline()) {
                     self.urgent = self.octet_at(provider, offset);
                 }

@@ -24,6 +24,7 @@ impl<P: Provider> Socket<'_, P> {
     /// ([`SocketOptions::cork`](crate::SocketOptions::cork)).
     pub fn set_cork(&mut self, cork: bool) {
         self.connection.options.cork = cork;
+        self.shared.stats.corked += u64::from(cork && self.is_smcr());
         self.apply_cork(!cork);
     }
 
@@ -32,6 +33,7 @@ impl<P: Provider> Socket<'_, P> {
     /// ([`SocketOptions::nodelay`](crate::SocketOptions::nodelay)).
     pub fn set_nodelay(&mut self, nodelay: bool) {
         self.connection.options.nodelay = nodelay;
+        self.shared.stats.nodelays += u64::from(nodelay && self.is_smcr());
         self.apply_cork(nodelay);
     }
 
@@ -40,6 +42,10 @@ impl<P: Provider> Socket<'_, P> {
     pub fn set_autocork(&mut self, octets: Option<u32>) {
         self.connection.options.autocork = octets;
         self.apply_cork(false);
+    }
+
+    const fn is_smcr(&self) -> bool {
+        matches!(self.connection.phase, Phase::Smc(_))
     }
 
     fn apply_cork(&mut self, flush: bool) {

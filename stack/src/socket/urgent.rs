@@ -26,6 +26,7 @@ impl<P: Provider> Socket<'_, P> {
         let Phase::Smc(smc) = &mut self.connection.phase else { return Err(SendError::NoUrgent) };
         smc.put(&mut self.shared.provider, &[octet]);
         smc.flow.urge();
+        smc.stats.urgent_sent += 1;
         self.sent(Ok(1)).map(|_| ())
     }
 

@@ -48,6 +48,38 @@ fn a_socket_counts_what_was_done_with_it() {
     }
 }
 
+/// Special calls, versions and sizes, as `smcr stats` has them.
+#[test]
+fn sizes_and_special_calls_of_smcr_are_counted_and_those_of_tcp_are_not() {
+    for plain_tcp in [false, true] {
+        let mut options = SocketOptions::default();
+        options.plain_tcp = plain_tcp;
+        let mut pair = Pair::new(139);
+        let (client, server) = pair.connect_with(options);
+        let mut socket = pair.lan.stack(CLIENT).socket(client).unwrap();
+        socket.set_cork(true);
+        socket.set_cork(false);
+        socket.set_nodelay(true);
+        assert_eq!(socket.send(&[1; 8192]), Ok(8192));
+        assert_eq!(socket.send(&[1; 8193]), Ok(8193));
+        assert_eq!(socket.send_urgent(7).is_ok(), !plain_tcp);
+        pair.lan.run_for(Duration::from_millis(50));
+        assert_eq!(pair.lan.stack(SERVER).socket(server).unwrap().recv(&mut [0; 20_000]), Ok(16_385));
+        let here = pair.lan.stack(CLIENT).stats();
+        let there = pair.lan.stack(SERVER).stats();
+        let ours = (here.sends_by_size.0, here.corked, here.nodelays, here.smcr.messages.urgent_sent);
+        let theirs = (there.receives_by_size.0, there.smcr.messages.urgent_heard, there.rmbs_by_size.0);
+        if plain_tcp {
+            assert_eq!(ours, ([0; 8], 0, 0, 0));
+            assert_eq!(theirs, ([0; 8], 0, [0; 8]));
+        } else {
+            // The urgent octet is a call of its own.
+            assert_eq!(ours, ([2, 1, 0, 0, 0, 0, 0, 0], 1, 1, 1));
+            assert_eq!(theirs, ([0, 0, 1, 0, 0, 0, 0, 0], 1, [0, 0, 0, 1, 0, 0, 0, 0]));
+        }
+    }
+}
+
 /// A list of what there is, and sums that do not lose those that are gone.
 #[test]
 fn connections_are_listed_and_summed_up_beyond_their_end() {
