@@ -25,7 +25,7 @@ extern crate alloc;
 mod pool;
 mod span;
 
-pub use pool::{MAX_DOMAINS, Pool, PoolStats, Ring, RingKind};
+pub use pool::{MAX_DOMAINS, Pool, PoolStats, Returned, Ring, RingKind};
 pub use span::{Piece, Write, Writes};
 
 #[cfg(test)]

@@ -28,6 +28,20 @@ pub struct Ring {
     pub memory: MemHandle,
 }
 
+/// How a ring comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// No WRITE of the peer can come any more, as it has closed or aborted on the
+    /// ring's link; or none can do harm, as the pool lends no ring again. Only the
+    /// first `used` octets may be other than 0.
+    Clean {
+        /// Octets from the ring's start.
+        used: u32,
+    },
+    /// The peer might still write.
+    Unclean,
+}
+
 /// What a pool holds, and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
@@ -51,6 +65,9 @@ pub struct Pool {
     /// Octets all rings together may have.
     octets_max: u64,
     rings: Vec<Option<Registered>>,
+    /// Indices of the rings that wait, the one given back last at the end: it is
+    /// the likeliest to be in a cache.
+    free: Vec<u32>,
     stats: PoolStats,
 }
 
@@ -78,6 +95,7 @@ impl Pool {
             domains: [None; MAX_DOMAINS],
             octets_max,
             rings: Vec::new(),
+            free: Vec::new(),
             stats: PoolStats { octets: 0, in_use: 0, free: 0, reused: 0, deregistered: 0 },
         }
     }
@@ -85,7 +103,7 @@ impl Pool {
     /// What it holds.
     #[must_use]
     pub const fn stats(&self) -> PoolStats {
-        self.stats
+        PoolStats { free: self.free.len() as u32, ..self.stats }
     }
 
     /// Registers every ring in a further domain, in place `domain`, which must
@@ -192,12 +210,17 @@ impl Pool {
         kind: RingKind,
         size: RmbeSize,
     ) -> Result<Ring, VerbsError> {
-        let fits =
-            |entry: &&mut Registered| !entry.in_use && (entry.ring.kind, entry.ring.size) == (kind, size);
-        let ring = match self.rings.iter_mut().flatten().rfind(fits) {
+        let Self { rings, free, .. } = self;
+        let fits = |index: &u32| {
+            let entry = rings.get(*index as usize).and_then(Option::as_ref);
+            entry.is_some_and(|entry| (entry.ring.kind, entry.ring.size) == (kind, size))
+        };
+        // All but always one of the last two, as a connection gives back two.
+        let waiting = free.iter().rposition(fits).map(|at| free.remove(at));
+        let entry = waiting.and_then(|index| rings.get_mut(index as usize)?.as_mut());
+        let ring = match entry {
             Some(entry) => {
                 entry.in_use = true;
-                self.stats.free -= 1;
                 self.stats.reused += 1;
                 entry.ring
             }
@@ -241,17 +264,17 @@ impl Pool {
         Ok(ring)
     }
 
-    /// Takes a ring back. `clean` says that no WRITE of the peer can come any
-    /// more, as it has closed or aborted on the ring's link, or that none could do
-    /// harm, as the pool lends no ring again. Then the ring waits, zeroed, with its
-    /// keys; else it is deregistered and its memory freed.
-    pub fn give_back<P: Provider>(&mut self, provider: &mut P, ring: Ring, clean: bool) {
+    /// Takes a ring back. One that is clean waits, zeroed, with its keys; else it
+    /// is deregistered and its memory freed.
+    pub fn give_back<P: Provider>(&mut self, provider: &mut P, ring: Ring, returned: Returned) {
         let Some(place) = self.rings.get_mut(ring.index as usize) else { return };
         let Some(entry) = place.as_mut().filter(|entry| entry.in_use) else { return };
         self.stats.in_use -= 1;
-        if clean && provider.zero(ring.memory, 0, ring.size.octets() as usize).is_ok() {
+        if let Returned::Clean { used } = returned
+            && provider.zero(ring.memory, 0, used.min(ring.size.octets()) as usize).is_ok()
+        {
             entry.in_use = false;
-            self.stats.free += 1;
+            self.free.push(ring.index);
             return;
         }
         entry.discard(provider);
@@ -262,12 +285,10 @@ impl Pool {
 
     /// Gives all waiting rings back to the provider, at the group's end.
     pub fn clear<P: Provider>(&mut self, provider: &mut P) {
-        for place in &mut self.rings {
-            if let Some(entry) = place.as_mut().filter(|entry| !entry.in_use) {
+        for index in self.free.drain(..) {
+            if let Some(mut entry) = self.rings.get_mut(index as usize).and_then(Option::take) {
                 entry.discard(provider);
                 self.stats.octets -= u64::from(entry.ring.size.octets());
-                self.stats.free -= 1;
-                *place = None;
             }
         }
     }

@@ -120,12 +120,14 @@ pub(crate) struct Part {
     pub(crate) token: AlertToken,
     pub(crate) rmb: Ring,
     pub(crate) send: Ring,
+    /// Octets from the start of either that may have been written.
+    pub(crate) used: (u32, u32),
 }
 
 impl Half {
     pub(crate) const fn part(&self) -> Part {
         let Self { group, link, token, rmb, send, .. } = *self;
-        Part { group, link, token, rmb, send }
+        Part { group, link, token, rmb, send, used: (rmb.size.octets(), 0) }
     }
 
     /// Keeps the newest state; flags stay set.
@@ -163,6 +165,9 @@ pub(crate) struct Smc {
     pub(crate) transport: Transport,
     pub(crate) rmb: Ring,
     pub(crate) send: Ring,
+    /// One past the furthest octet of the stream that was lent to the application,
+    /// committed or not.
+    pub(crate) lent: u64,
     pub(crate) token: AlertToken,
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
@@ -195,9 +200,15 @@ pub(crate) struct Smc {
 }
 
 impl Smc {
-    pub(crate) const fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> Part {
         let Self { group, link, token, rmb, send, .. } = *self;
-        Part { group, link, token, rmb, send }
+        let within = |total: u64, ring: Ring| total.min(ring.size.octets().into()) as u32;
+        // Who aborts may have written more than he has told of. What he wrote and never
+        // told of in an orderly life only he can show to our next reader, by a cursor.
+        let aborted = self.flow.peer_state().contains(StateFlags::ABNORMAL_CLOSE);
+        let came = if aborted { u64::MAX } else { self.flow.totals().1 };
+        let went = self.flow.prepared().max(self.lent);
+        Part { group, link, token, rmb, send, used: (within(came, rmb), within(went, send)) }
     }
 
     /// The flags that can be said now: D and C only behind the last octet, unless

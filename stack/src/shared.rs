@@ -9,7 +9,7 @@ use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::{IpArea, Offer};
 use smolsmc_llc as llc;
-use smolsmc_rmb::RingKind;
+use smolsmc_rmb::{Returned, RingKind};
 use smolsmc_verbs::{Completion, CqHandle, DeviceId, PortState, Provider, QpHandle, VerbsError};
 use smolsmc_wire::{AlertToken, Gid, Instant, PeerId, Rkey, RmbeSize};
 
@@ -199,7 +199,7 @@ impl<P: Provider> Shared<P> {
         match group.pool.take(provider, RingKind::Send, send_size) {
             Ok(send) => Ok((rmb, send)),
             Err(error) => {
-                group.pool.give_back(provider, rmb, true);
+                group.pool.give_back(provider, rmb, Returned::Clean { used: 0 });
                 Err(error)
             }
         }
@@ -217,7 +217,7 @@ impl<P: Provider> Shared<P> {
     /// Gives a connection's part of a group back. `clean` says that the peer
     /// will write no more; else it is told that the RMB is gone.
     pub(crate) fn release(&mut self, part: Part, clean: bool) {
-        let Part { group: key, link: place, token, rmb, send } = part;
+        let Part { group: key, link: place, token, rmb, send, used } = part;
         self.by_token.remove(&token);
         let now = self.now;
         let Some(group) = self.groups.get_mut(key) else { return };
@@ -225,8 +225,9 @@ impl<P: Provider> Shared<P> {
         // A group that ends lends its rings to nobody any more, and its queue pairs
         // answer on for a while: a WRITE under way is taken, and the keys go after them.
         let clean = clean || group.lingers_until.is_some();
-        group.pool.give_back(&mut self.provider, rmb, clean);
-        group.pool.give_back(&mut self.provider, send, true);
+        let returned = if clean { Returned::Clean { used: used.0 } } else { Returned::Unclean };
+        group.pool.give_back(&mut self.provider, rmb, returned);
+        group.pool.give_back(&mut self.provider, send, Returned::Clean { used: used.1 });
         group.connections -= 1;
         if group.connections == 0 {
             group.idle_since = Some(now);

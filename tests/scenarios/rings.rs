@@ -1,11 +1,14 @@
 //! Pools of rings on a real provider: who may write what, and what comes home.
 
-use smolsmc_rmb::{Pool, Ring, RingKind};
+use smolsmc_rmb::{Pool, Returned, Ring, RingKind};
 use smolsmc_tests::sim::{port_of, soft_nic};
 use smolsmc_verbs::{MemoryUse, PdHandle, Provider, VerbsError};
 use smolsmc_wire::RmbeSize;
 
 const KIB_16: RmbeSize = RmbeSize::KIB_16;
+
+/// More than any ring has.
+const ALL: Returned = Returned::Clean { used: u32::MAX };
 
 fn pool(octets: u64) -> (impl Provider, Pool, PdHandle) {
     let mut nic = soft_nic(0, 1);
@@ -24,15 +27,17 @@ fn a_clean_ring_keeps_its_key_and_is_zeroed() {
     let (mut nic, mut pool, _) = pool(1 << 20);
     let ring = pool.take(&mut nic, RingKind::Send, KIB_16).unwrap();
     nic.outgoing(ring.memory, 0, 16).unwrap().fill(7);
+    nic.outgoing(ring.memory, 1000, 1).unwrap().fill(7);
     let before = rkey(&pool, &ring, 0, &nic);
     assert!(!pool.is_announced(&ring));
     pool.announce(&ring, 0);
-    pool.give_back(&mut nic, ring, true);
+    pool.give_back(&mut nic, ring, Returned::Clean { used: 16 });
     let again = pool.take(&mut nic, RingKind::Send, KIB_16).unwrap();
     assert_eq!(again, ring);
     assert_eq!(rkey(&pool, &again, 0, &nic), before);
     assert!(pool.is_announced(&again));
     assert_eq!(nic.outgoing(again.memory, 0, 16).unwrap(), [0; 16]);
+    assert_eq!(nic.outgoing(again.memory, 1000, 1).unwrap(), [7], "what was not used is not touched");
     assert_eq!((pool.stats().reused, pool.stats().in_use, pool.stats().free), (1, 1, 0));
 }
 
@@ -41,14 +46,14 @@ fn an_unclean_ring_is_never_seen_again() {
     let (mut nic, mut pool, _) = pool(1 << 20);
     let ring = pool.take(&mut nic, RingKind::Rmb, KIB_16).unwrap();
     let before = rkey(&pool, &ring, 0, &nic);
-    pool.give_back(&mut nic, ring, false);
+    pool.give_back(&mut nic, ring, Returned::Unclean);
     assert_eq!(pool.stats().octets, 0);
     assert!(nic.free_memory(ring.memory).is_err(), "it is freed already");
     let other = pool.take(&mut nic, RingKind::Rmb, KIB_16).unwrap();
     assert_ne!(rkey(&pool, &other, 0, &nic), before);
     // Given back twice it counts once.
-    pool.give_back(&mut nic, other, true);
-    pool.give_back(&mut nic, other, true);
+    pool.give_back(&mut nic, other, ALL);
+    pool.give_back(&mut nic, other, ALL);
     assert_eq!((pool.stats().in_use, pool.stats().free), (0, 1));
 }
 
@@ -56,7 +61,7 @@ fn an_unclean_ring_is_never_seen_again() {
 fn kinds_and_sizes_are_not_mixed() {
     let (mut nic, mut pool, _) = pool(1 << 20);
     let rmb = pool.take(&mut nic, RingKind::Rmb, KIB_16).unwrap();
-    pool.give_back(&mut nic, rmb, true);
+    pool.give_back(&mut nic, rmb, ALL);
     let send = pool.take(&mut nic, RingKind::Send, KIB_16).unwrap();
     let large = pool.take(&mut nic, RingKind::Rmb, RmbeSize::KIB_64).unwrap();
     assert_ne!(send.memory, rmb.memory);
@@ -123,7 +128,7 @@ fn all_comes_home() {
     let (mut nic, mut pool, pd) = pool(1 << 20);
     let rings: Vec<_> = (0..8).map(|_| pool.take(&mut nic, RingKind::Rmb, KIB_16).unwrap()).collect();
     for (n, ring) in rings.into_iter().enumerate() {
-        pool.give_back(&mut nic, ring, n % 2 == 0);
+        pool.give_back(&mut nic, ring, if n % 2 == 0 { ALL } else { Returned::Unclean });
     }
     pool.clear(&mut nic);
     assert_eq!(pool.stats().octets, 0);

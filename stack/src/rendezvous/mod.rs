@@ -341,6 +341,7 @@ impl<P: Provider> Shared<P> {
             transport,
             rmb: half.rmb,
             send: half.send,
+            lent: 0,
             token: half.token,
             peer,
             flow,

@@ -44,7 +44,8 @@ impl<P: Provider> Socket<'_, P> {
 
     /// Lends room where octets wait to be sent, to be filled in place: at most
     /// `max` octets in one piece, at least one; more may be had after
-    /// [`Socket::commit`]. What it holds is not defined. Nothing is sent before
+    /// [`Socket::commit`]. What it holds is not defined, but never what another
+    /// connection sent. Nothing is sent before
     /// `commit`; whatever else is done with the socket forgets the loan.
     ///
     /// # Errors
@@ -60,6 +61,7 @@ impl<P: Provider> Socket<'_, P> {
             Phase::Smc(smc) => {
                 let offset = smc.flow.prepare_offset();
                 let len = len.min((smc.flow.sizes().send - offset) as usize);
+                smc.lent = smc.lent.max(smc.flow.prepared() + len as u64);
                 let provider = &mut self.shared.provider;
                 provider
                     .outgoing(smc.send.memory, offset as usize, len)

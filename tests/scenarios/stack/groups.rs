@@ -148,3 +148,27 @@ fn a_server_that_restarted_makes_a_new_group() {
     pair.transfer((CLIENT, client2), (SERVER, server2), 100_000);
     pair.close(CLIENT, client);
 }
+
+/// A ring goes to the next connection of its group without what the last one left in
+/// it: sent, received, or only lent.
+#[test]
+fn a_ring_that_is_used_again_shows_nothing_of_its_last_connection() {
+    for abort in [false, true] {
+        let mut pair = Pair::new(151);
+        let (client, server) = pair.connect();
+        pair.transfer((CLIENT, client), (SERVER, server), 1000);
+        pair.lan.stack(CLIENT).socket(client).unwrap().reserve(5000).unwrap().fill(7);
+        pair.lan.stack(CLIENT).socket(client).unwrap().reserve(10).unwrap().fill(7);
+        for (host, socket) in [(CLIENT, client), (SERVER, server)] {
+            let socket = pair.lan.stack(host).socket(socket).unwrap();
+            if abort { socket.abort() } else { socket.close() }
+        }
+        pair.until_closed();
+        let (client, server) = pair.connect();
+        let group = pair.lan.stack(CLIENT).groups()[0].clone();
+        assert_eq!((group.rings.reused, group.rings.deregistered), (2, 0), "aborted: {abort}");
+        let lent = pair.lan.stack(CLIENT).socket(client).unwrap().reserve(65_536).unwrap().to_vec();
+        assert!(lent.iter().all(|octet| *octet == 0), "aborted: {abort}");
+        pair.transfer((CLIENT, client), (SERVER, server), 1000);
+    }
+}
