@@ -11,6 +11,7 @@ use smolsmc_verbs::{ArmFor, Completion, CompletionVector, FrameEngine, Provider}
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
+use smoltcp::socket::tcp::State;
 
 use crate::completions::BATCH;
 use crate::config::Config;
@@ -436,7 +437,7 @@ impl<P: Provider> Stack<P> {
                 shared.spare.give_back(socket);
             }
             // What was sent may be all that an end waited for.
-            if shared.is_gone(connection) {
+            if shared.is_gone(connection) && !shared.owes_last_ack(connection) {
                 shared.by_tuple.remove(&connection.tuple);
                 shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
                 shared.enter_time_wait(connection);
@@ -517,6 +518,15 @@ impl<P: Provider> Shared<P> {
             return false;
         };
         port.tcp_out(now, device, connection, most)
+    }
+
+    /// Whether the device had no room for the ACK of the peer's FIN: nobody would say
+    /// it again before the peer's next FIN.
+    fn owes_last_ack(&mut self, connection: &mut Connection) -> bool {
+        let (now, tcp) = (self.now, &mut connection.tcp);
+        let port = self.ports.get_mut(connection.tuple.port);
+        let port = port.filter(|_| tcp.quiet.is_none() && tcp.state() == State::TimeWait);
+        port.and_then(|port| port.tcp_due(now, tcp)).is_some_and(|at| at <= now)
     }
 
     fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {

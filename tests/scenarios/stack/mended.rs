@@ -381,3 +381,19 @@ fn a_write_under_way_as_we_leave_is_not_refused() {
         assert_eq!((held.qps, held.mrs, held.memories), (0, 0, 0));
     }
 }
+
+/// The bench of later contacts had it at 200 at a time: an end in TIME-WAIT went before
+/// a full NIC had taken its last ACK, and the peer said FIN again a second later.
+#[test]
+fn the_last_ack_of_tcp_goes_out_of_a_full_nic_too() {
+    let mut pair = Pair::new(75);
+    let sockets: Vec<_> = (0..40).map(|_| pair.connect_with(plain())).collect();
+    pair.lan.set_room(CLIENT, 2);
+    sockets.iter().for_each(|(client, _)| pair.close(CLIENT, *client));
+    pair.lan.run_for(Duration::from_millis(100));
+    sockets.iter().for_each(|(_, server)| pair.close(SERVER, *server));
+    pair.lan.run_for(Duration::from_millis(500));
+    assert_eq!(left(pair.lan.stack(SERVER)).0, 0, "each FIN was acknowledged");
+    let said = pair.said(smolsmc_decode::Kind::Tcp);
+    assert_eq!(said.iter().filter(|said| said.contains("FIN")).count(), 80, "none was said twice");
+}

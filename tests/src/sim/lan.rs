@@ -196,6 +196,12 @@ impl Lan {
         self.hosts[host].pace = Some((every, self.now));
     }
 
+    /// From now on this host's first port takes so many frames until the next step, as a
+    /// NIC with a short queue.
+    pub fn set_room(&mut self, host: usize, frames: usize) {
+        self.hosts[host].devices[0].room = Some(frames);
+    }
+
     /// The time.
     #[must_use]
     pub const fn now(&self) -> Instant {
@@ -369,6 +375,8 @@ impl Lan {
 pub(crate) struct Queues {
     pub(crate) inbox: VecDeque<Vec<u8>>,
     pub(crate) outbox: Vec<Vec<u8>>,
+    /// Frames that may be transmitted until the next step; answers do not count.
+    pub(crate) room: Option<usize>,
 }
 
 pub(crate) struct Received(Vec<u8>);
@@ -399,7 +407,8 @@ impl Device for Queues {
     }
 
     fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.outbox))
+        let has_room = self.room.is_none_or(|room| self.outbox.len() < room);
+        has_room.then_some(Sending(&mut self.outbox))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
