@@ -1,0 +1,344 @@
+//! The near end: the one who measures, and gives the orders.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use smolsmc_wire::Duration;
+
+use crate::column::What;
+use crate::cores::{pin, thread_time};
+use crate::end::{HEADER_LEN, number, put_header};
+use crate::ends::Ends;
+use crate::far::obey;
+use crate::fault::{Alive, Fault};
+use crate::order::{Control, Order, Report};
+
+/// Octets of the longest frame.
+pub(crate) const FRAME_LEN: usize = 1 << 20;
+/// Octets of the longest message.
+pub const MOST: usize = crate::raw::RING;
+/// Messages of a stream before the clock starts: whole windows of all kinds.
+pub(crate) const LEAD: u32 = 32;
+
+/// All ends of this process, and somebody at the other ones.
+pub struct Lab {
+    near: Ends,
+    control: Control,
+    alive: Alive,
+    buffer: Vec<u8>,
+    far: Far,
+}
+
+enum Far {
+    Process { child: Child, watch: Option<JoinHandle<()>> },
+    Thread(Option<JoinHandle<()>>),
+}
+
+/// Milliseconds that a far end may take to say why it has failed, or to end.
+const PATIENCE: u128 = 500;
+
+/// The cores of both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cores {
+    /// Of the one who measures.
+    pub near: usize,
+    /// Of the other one.
+    pub far: usize,
+}
+
+impl Cores {
+    /// The first two there are; one twice where there is one.
+    #[must_use]
+    pub fn usual() -> Self {
+        let usable = crate::cores::usable();
+        let near = usable.first().copied().unwrap_or_default();
+        Self { near, far: usable.get(1).copied().unwrap_or(near) }
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        if self.near == self.far { 1 } else { 2 }
+    }
+}
+
+/// What many messages cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Seconds it took, where that was measured.
+    pub seconds: f64,
+    /// Seconds of processor time, both ends together.
+    pub cpu: f64,
+}
+
+impl Lab {
+    /// With the far end in a process of its own: `command`, whose standard input
+    /// will be the socket for [`obey`].
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn with_process(mut command: Command, cores: Cores, spin: Duration) -> Result<Self, Fault> {
+        let (control, socket) = UnixStream::pair().map_err(Fault::system("a socket pair"))?;
+        let child = command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::null()).spawn();
+        let child = child.map_err(Fault::system("a process for the far end"))?;
+        drop(command);
+        let alive = Alive::default();
+        let watch = Some(watch(&child, alive.clone())?);
+        Self::begin(Far::Process { child, watch }, control, alive, cores, spin)
+    }
+
+    /// With the far end in a thread of this process.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn with_thread(cores: Cores, spin: Duration) -> Result<Self, Fault> {
+        let (control, socket) = UnixStream::pair().map_err(Fault::system("a socket pair"))?;
+        let alive = Alive::default();
+        let its = alive.clone();
+        let thread = std::thread::spawn(move || {
+            // What goes wrong was told over the socket, or nobody listens.
+            let _ = obey(socket, &its);
+            its.end();
+        });
+        Self::begin(Far::Thread(Some(thread)), control, alive, cores, spin)
+    }
+
+    fn begin(
+        mut far: Far,
+        socket: UnixStream,
+        alive: Alive,
+        cores: Cores,
+        spin: Duration,
+    ) -> Result<Self, Fault> {
+        let mut control = Control::new(socket);
+        pin(cores.near);
+        match Ends::near(&mut control, &alive, cores.far, spin) {
+            Ok(near) => Ok(Self { near, control, alive, buffer: vec![7; MOST], far }),
+            Err(fault) => {
+                let fault = reason(fault, &mut control, &alive, &mut far);
+                far.end();
+                Err(fault)
+            }
+        }
+    }
+
+    /// One block of something; what goes wrong is explained as well as it can be.
+    fn block<T>(&mut self, block: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        block(self).map_err(|fault| reason(fault, &mut self.control, &self.alive, &mut self.far))
+    }
+
+    /// Orders something, does our part of it, and hears what came of it.
+    fn ordered<T>(
+        &mut self,
+        order: Order,
+        part: impl FnOnce(&mut Ends, &mut [u8], &mut Control) -> Result<T, Fault>,
+    ) -> Result<(T, Report, u64), Fault> {
+        self.block(|lab| {
+            lab.control.order(order)?;
+            let cpu = thread_time();
+            let result = part(&mut lab.near, &mut lab.buffer, &mut lab.control)?;
+            let cpu = thread_time() - cpu;
+            Ok((result, lab.control.next_report()?, cpu))
+        })
+    }
+
+    /// Nanoseconds that one cache line needs from one end's core to the other's:
+    /// half of a word's round trip.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn cache_line(&mut self, times: u32) -> Result<f64, Fault> {
+        self.shape(64)?;
+        let order = Order::Bounce { times: times.into() };
+        let (nanos, ..) = self.ordered(order, |near, _, _| {
+            let start = Instant::now();
+            near.bare.bounce(true, times)?;
+            Ok(start.elapsed().as_nanos() as f64)
+        })?;
+        Ok(nanos / f64::from(times) / 2.0)
+    }
+
+    /// Makes the bare ring's slots fit messages of `size` octets.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn shape(&mut self, size: usize) -> Result<(), Fault> {
+        self.near.bare.clear();
+        self.near.bare.shape(size);
+        self.ordered(Order::Shape { size: size as u64 }, |_, _, _| Ok(())).map(drop)
+    }
+
+    /// Nanoseconds of each round trip of `size` octets.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn trips(
+        &mut self,
+        what: What,
+        size: usize,
+        times: u32,
+        nanos: &mut Vec<u64>,
+    ) -> Result<Cost, Fault> {
+        nanos.clear();
+        let warm = lead(times);
+        let order = Order::Answer { what, size: size as u64, times: u64::from(times + warm) };
+        let ((), report, cpu) = self.ordered(order, |near, buffer, control| {
+            let (end, buffer) = (near.of(what)?, &mut buffer[..size]);
+            timed(nanos, warm, times, |_| {
+                end.send(buffer)?;
+                end.receive(buffer)
+            })?;
+            control.order(Order::Done)
+        })?;
+        Ok(Cost { seconds: 0.0, cpu: (cpu + report.cpu) as f64 / 1e9 * part(times, warm) })
+    }
+
+    /// Nanoseconds of each request of `size` octets in a frame, answered by a
+    /// frame of `answer` octets; headers not counted.
+    ///
+    /// # Errors
+    /// [`Fault`]; also if an answer is not the request's.
+    pub fn requests(
+        &mut self,
+        what: What,
+        (size, answer): (usize, usize),
+        times: u32,
+        nanos: &mut Vec<u64>,
+    ) -> Result<Cost, Fault> {
+        nanos.clear();
+        let warm = lead(times);
+        let order = Order::Serve { what, size: (answer + HEADER_LEN) as u64, times: u64::from(times + warm) };
+        let ((), report, cpu) = self.ordered(order, |near, buffer, control| {
+            let end = near.of(what)?;
+            let (request, frame) = buffer.split_at_mut(size + HEADER_LEN);
+            timed(nanos, warm, times, |n| {
+                put_header(request, n);
+                end.send(request)?;
+                let len = end.receive_frame(&mut frame[..FRAME_LEN])?;
+                if number(frame) == n && len == answer + HEADER_LEN {
+                    return Ok(());
+                }
+                Err(Fault::Far(format!("answer {} of {len} octets to request {n}", number(frame))))
+            })?;
+            control.order(Order::Done)
+        })?;
+        Ok(Cost { seconds: 0.0, cpu: (cpu + report.cpu) as f64 / 1e9 * part(times, warm) })
+    }
+
+    /// What `times` messages one way cost, counted at the receiver.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn one_way(&mut self, what: What, size: usize, times: u32) -> Result<Cost, Fault> {
+        let order = Order::Take { what, size: size as u64, times: times.into() };
+        let ((), report, cpu) = self.ordered(order, |near, buffer, control| {
+            let end = near.of(what)?;
+            end.send_many(&buffer[..size], times + LEAD)?;
+            end.finish(&mut || control.has_news())
+        })?;
+        let cpu = cpu as f64 * part(times, LEAD) + report.cpu as f64;
+        Ok(Cost { seconds: report.nanos as f64 / 1e9, cpu: cpu / 1e9 })
+    }
+}
+
+/// Rounds before the clock starts: both are there then.
+fn lead(times: u32) -> u32 {
+    (times / 20).clamp(1, 50)
+}
+
+/// The part of the whole that was measured.
+fn part(times: u32, lead: u32) -> f64 {
+    f64::from(times) / f64::from(times + lead)
+}
+
+/// Nanoseconds of each of `times` rounds, after some that do not count.
+fn timed(
+    nanos: &mut Vec<u64>,
+    warm: u32,
+    times: u32,
+    mut round: impl FnMut(u32) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    nanos.reserve(times as usize);
+    (0..warm).try_for_each(&mut round)?;
+    let mut last = Instant::now();
+    for n in 0..times {
+        round(n)?;
+        let now = Instant::now();
+        nanos.push((now - last).as_nanos() as u64);
+        last = now;
+    }
+    Ok(())
+}
+
+/// A thread that sleeps until the child ends, and tells who spins.
+fn watch(child: &Child, alive: Alive) -> Result<JoinHandle<()>, Fault> {
+    let pid = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
+    let pid = pid.map_err(Fault::system("a look at the far end"))?;
+    Ok(std::thread::spawn(move || {
+        let mut fds = [PollFd::new(&pid, PollFlags::IN)];
+        while matches!(poll(&mut fds, None), Err(rustix::io::Errno::INTR)) {}
+        alive.end();
+    }))
+}
+
+/// The best there is to say of what went wrong: what the far end said before
+/// anything broke, or how it ended.
+fn reason(fault: Fault, control: &mut Control, alive: &Alive, far: &mut Far) -> Fault {
+    if matches!(fault, Fault::Far(_) | Fault::Impossible(_) | Fault::System { .. }) {
+        return fault;
+    }
+    // Its wire may be gone a moment before it is.
+    let start = Instant::now();
+    let is_patient = || {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        start.elapsed().as_millis() < PATIENCE
+    };
+    while !alive.has_ended() && !control.has_news() && is_patient() {}
+    while control.has_news() {
+        match control.next_report() {
+            Ok(_) => {}
+            Err(said @ Fault::Far(_)) => return said,
+            Err(_) => break,
+        }
+    }
+    let Far::Process { child, .. } = far else { return fault };
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Fault::Ended(status),
+            Ok(None) if is_patient() => {}
+            _ => return fault,
+        }
+    }
+}
+
+impl Far {
+    fn end(&mut self) {
+        match self {
+            Self::Process { child, watch } => {
+                // It may have ended by itself.
+                let _ = child.kill();
+                let _ = child.wait();
+                let _ = watch.take().map(JoinHandle::join);
+            }
+            Self::Thread(thread) => {
+                let _ = thread.take().map(JoinHandle::join);
+            }
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A thread must be told; of a process its end is enough.
+        let _ = self.control.order(Order::End);
+        self.alive.end();
+        self.far.end();
+    }
+}
