@@ -57,6 +57,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
+    /// Write a page with tables and plots to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Be the far end of another process, which is at standard input
     #[arg(long, hide = true)]
     far_end: bool,
@@ -106,6 +110,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let report = measure(arguments)?;
     if let Some(path) = &arguments.json {
         write(path, &format!("{:#}\n", smolsmc_perf::json(&report)))?;
+    }
+    if let Some(path) = &arguments.html {
+        write(path, &smolsmc_perf::html(&report))?;
     }
     match io::stdout().lock().write_all(smolsmc_perf::text(&report).as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -55,9 +55,11 @@ fn percentiles_rise(column: &Value) {
 
 #[test]
 fn a_quick_run_has_every_table_and_column_with_numbers_that_can_be() {
-    let path = file_path("perf-quick.json");
-    let output = smolsmc(&["perf", "--quick", "--json", &path]);
+    let (path, page) = (file_path("perf-quick.json"), file_path("perf-quick.html"));
+    let output = smolsmc(&["perf", "--quick", "--json", &path, "--html", &page]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("<svg") && !page.contains("NaN"), "{page}");
     let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((&report["kind"], &report["quick"]), (&"perf".into(), &true.into()));
     let sections = report["sections"].as_array().unwrap();

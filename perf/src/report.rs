@@ -31,8 +31,13 @@ pub struct Section {
     pub title: String,
     /// How it was measured: a sentence or two.
     pub note: String,
+    /// What rows differ in: octets, connections, a rate.
+    pub key: &'static str,
     /// The lines that others are held against.
     pub baselines: &'static [&'static str],
+    /// Pairs of figures that are plotted against each other, instead of one
+    /// against the rows' keys.
+    pub scatters: &'static [(&'static str, &'static str)],
     /// One for each size, or number of connections.
     pub rows: Vec<Row>,
 }
@@ -42,7 +47,7 @@ pub struct Section {
 pub struct Row {
     /// What it is about.
     pub label: String,
-    /// What a plot has it under: octets, connections, a rate.
+    /// What a plot has it under, see [`Section::key`].
     pub key: f64,
     /// The lines.
     pub cells: Vec<Cell>,

@@ -27,7 +27,8 @@ pub fn text(report: &Report) -> String {
     out
 }
 
-fn head(report: &Report) -> String {
+/// What is true of all of it.
+pub(crate) fn head(report: &Report) -> String {
     let mut out = String::new();
     let cores = report.cores;
     let _ = match report.cache_line {

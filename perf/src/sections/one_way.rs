@@ -34,7 +34,9 @@ pub fn streams(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Sec
         id: "streams",
         title: "Streams".to_owned(),
         note: note.to_owned(),
+        key: "octets",
         baselines: BASELINES,
+        scatters: &[],
         rows,
     })
 }
@@ -62,7 +64,9 @@ pub fn messages(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Se
         id: "messages",
         title: "Small messages one way".to_owned(),
         note: note.to_owned(),
+        key: "octets",
         baselines: BASELINES,
+        scatters: &[],
         rows,
     })
 }

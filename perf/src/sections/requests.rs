@@ -36,7 +36,9 @@ pub fn requests(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Se
         id: "requests",
         title: "Requests and answers, framed".to_owned(),
         note: note.to_owned(),
+        key: "octets",
         baselines: BASELINES,
+        scatters: &[],
         rows,
     })
 }

@@ -30,7 +30,9 @@ pub fn round_trips(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result
         id: "round-trips",
         title: "Round trips".to_owned(),
         note: note.to_owned(),
+        key: "octets",
         baselines: BASELINES,
+        scatters: &[],
         rows,
     })
 }
