@@ -73,6 +73,9 @@ enum Table {
     Requests,
     Streams,
     Messages,
+    WakeUps,
+    Idle,
+    Rates,
 }
 
 impl Table {
@@ -82,6 +85,9 @@ impl Table {
             Self::Requests => sections::requests(lab, plan, progress),
             Self::Streams => sections::streams(lab, plan, progress),
             Self::Messages => sections::messages(lab, plan, progress),
+            Self::WakeUps => sections::wake_ups(lab, plan, progress),
+            Self::Idle => sections::idle(lab, plan, progress),
+            Self::Rates => sections::rates(lab, plan, progress),
         }
     }
 }
@@ -143,7 +149,9 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
     };
     let mut measured = Vec::new();
     for table in Table::value_variants() {
-        if arguments.only.is_empty() || arguments.only.contains(table) {
+        // Who asks spins, whoever answers.
+        let is_possible = cores.count() > 1 || *table != Table::Rates;
+        if is_possible && (arguments.only.is_empty() || arguments.only.contains(table)) {
             let section = table.measure(&mut lab, &plan, &mut |words| said.say(words));
             measured.push(section.map_err(|fault| {
                 said.end();

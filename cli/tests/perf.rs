@@ -28,6 +28,21 @@ fn columns() -> &'static [&'static str] {
     }
 }
 
+/// Open loops want a core for who asks.
+fn tables() -> &'static [&'static str] {
+    let all = &["round-trips", "requests", "streams", "messages", "wake-ups", "idle", "rates"];
+    if columns() == WITHOUT_SPINNING { &all[..6] } else { all }
+}
+
+fn columns_of(section: &Value) -> &'static [&'static str] {
+    match section["id"].as_str().unwrap() {
+        "wake-ups" => &["eventfd", "tcp-block", "verbs-event", "interrupt"],
+        "idle" => &["interrupt", "adaptive"],
+        "rates" => &["busy", "interrupt", "adaptive"],
+        _ => columns(),
+    }
+}
+
 fn strings<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     let list = list.as_array().expect("a list");
     list.iter().map(|value| value[field].as_str().expect("a string")).collect()
@@ -63,10 +78,12 @@ fn a_quick_run_has_every_table_and_column_with_numbers_that_can_be() {
     let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((&report["kind"], &report["quick"]), (&"perf".into(), &true.into()));
     let sections = report["sections"].as_array().unwrap();
-    assert_eq!(strings(&report["sections"], "id"), ["round-trips", "requests", "streams", "messages"]);
-    for row in sections.iter().flat_map(|section| section["rows"].as_array().unwrap()) {
-        assert_eq!(strings(&row["columns"], "id"), columns(), "{}", row["label"]);
-        row["columns"].as_array().unwrap().iter().for_each(assert_sound);
+    assert_eq!(strings(&report["sections"], "id"), tables());
+    for section in sections {
+        for row in section["rows"].as_array().unwrap() {
+            assert_eq!(strings(&row["columns"], "id"), columns_of(section), "{}", row["label"]);
+            row["columns"].as_array().unwrap().iter().for_each(assert_sound);
+        }
     }
     let columns = |section: &Value| section["rows"][0]["columns"].as_array().unwrap().clone();
     sections.iter().take(2).flat_map(columns).for_each(|column| percentiles_rise(&column));

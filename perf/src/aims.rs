@@ -47,7 +47,7 @@ const TRIP: &str = "round-trips";
 const KIB_64: f64 = 65_536.0;
 
 /// All of them.
-pub const AIMS: [Aim; 8] = [
+pub const AIMS: [Aim; 16] = [
     aim(
         "64 B round trip, p50: raw verbs polling to the bare ring",
         (TRIP, 64.0, "p50"),
@@ -95,6 +95,54 @@ pub const AIMS: [Aim; 8] = [
         ("messages", 64.0, "rate"),
         ("busy", "bare"),
         Bound::AtLeast(0.2),
+    ),
+    aim(
+        "wake-up, 64 B, on one core: SMC-R interrupt to eventfds",
+        ("wake-ups", 1.0, "p50"),
+        ("interrupt", "eventfd"),
+        Bound::AtMost(1.3),
+    ),
+    aim(
+        "wake-up, 64 B, each on its core: SMC-R interrupt to eventfds",
+        ("wake-ups", 2.0, "p50"),
+        ("interrupt", "eventfd"),
+        Bound::AtMost(1.3),
+    ),
+    aim(
+        "200000 requests a second, p50: adaptive to busy",
+        ("rates", 200_000.0, "p50"),
+        ("adaptive", "busy"),
+        Bound::AtMost(1.15),
+    ),
+    aim(
+        "1000 requests a second, p50: adaptive to interrupt",
+        ("rates", 1000.0, "p50"),
+        ("adaptive", "interrupt"),
+        Bound::AtMost(1.15),
+    ),
+    aim(
+        "200000 requests a second, p99: adaptive to busy",
+        ("rates", 200_000.0, "p99"),
+        ("adaptive", "busy"),
+        Bound::AtMost(1.15),
+    ),
+    aim(
+        "1000 requests a second, p99: adaptive to interrupt",
+        ("rates", 1000.0, "p99"),
+        ("adaptive", "interrupt"),
+        Bound::AtMost(1.15),
+    ),
+    aim(
+        "1000 requests a second, processor time: adaptive to interrupt",
+        ("rates", 1000.0, "of a core"),
+        ("adaptive", "interrupt"),
+        Bound::AtMost(1.15),
+    ),
+    aim(
+        "200000 requests a second, processor time: adaptive to busy",
+        ("rates", 200_000.0, "of a core"),
+        ("adaptive", "busy"),
+        Bound::AtMost(1.15),
     ),
 ];
 

@@ -24,6 +24,9 @@ pub enum What {
     Interrupt,
     /// Our stack that spins for a while, then sleeps.
     Adaptive,
+    /// Two eventfds, which carry nothing: no column, but what wake-ups are held
+    /// against.
+    Eventfd,
 }
 
 /// How a line is labelled.
@@ -40,7 +43,7 @@ pub struct Label {
 }
 
 impl What {
-    /// All of them, in the order they are printed.
+    /// All that are columns, in the order they are printed.
     pub const ALL: [Self; 9] = [
         Self::TcpSpin,
         Self::TcpBlock,
@@ -63,7 +66,7 @@ impl What {
     /// Whether its ends spin while they wait.
     #[must_use]
     pub const fn spins(self) -> bool {
-        !matches!(self, Self::TcpBlock | Self::VerbsEvent | Self::Interrupt)
+        !matches!(self, Self::TcpBlock | Self::VerbsEvent | Self::Interrupt | Self::Eventfd)
     }
 
     /// How it is called.
@@ -79,6 +82,7 @@ impl What {
             Self::Busy => ("busy", "shm", "smolsmc SMC-R", "busy"),
             Self::Interrupt => ("interrupt", "shm", "smolsmc SMC-R", "interrupt"),
             Self::Adaptive => ("adaptive", "shm", "smolsmc SMC-R", "adaptive"),
+            Self::Eventfd => ("eventfd", "eventfd", "no octets", "poll(2)"),
         };
         Label { id, wire, what, mode }
     }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use smolsmc_wire::Duration;
 
 use crate::bare::Bare;
+use crate::bells::Bells;
 use crate::column::What;
 use crate::end::End;
 use crate::fault::{Alive, Fault};
@@ -21,6 +22,7 @@ pub(crate) struct Ends {
     raw: Raw,
     pub(crate) ours: Ours,
     tcp: Tcp,
+    bells: Bells,
     spin: Duration,
 }
 
@@ -35,9 +37,11 @@ impl Ends {
         let memory = Bare::memory()?;
         let wire = || UnixStream::pair().map_err(Fault::system("a socket pair"));
         let ((raw, far_raw), (ours, far_ours)) = (wire()?, wire()?);
+        let (bell, far_bell) = (Bells::bell()?, Bells::bell()?);
         let (listener, tcp) = Tcp::listen()?;
         control.order(Order::Begin { core: core as u64, tcp: tcp.into(), spin: spin.micros() })?;
-        control.pass([memory.as_fd(), far_raw.as_fd(), far_ours.as_fd()])?;
+        let wires = [far_raw.as_fd(), far_ours.as_fd()];
+        control.pass([memory.as_fd(), wires[0], wires[1], bell.as_fd(), far_bell.as_fd()])?;
         drop((far_raw, far_ours));
         let bare = Bare::new(memory.as_fd(), true, alive)?;
         let (raw, ours) = (RawOpening::greet(1, raw)?, OursOpening::greet(1, ours)?);
@@ -48,7 +52,8 @@ impl Ends {
         control.order(Order::Done)?;
         let tcp = accepted(&listener, control, alive)?;
         control.next_report()?;
-        Ok(Self { bare, raw, ours, tcp, spin })
+        let bells = Bells::new(bell, far_bell, alive);
+        Ok(Self { bare, raw, ours, tcp, bells, spin })
     }
 
     /// The other ends, once they are ordered. Its core as well.
@@ -57,7 +62,7 @@ impl Ends {
             return Err(Fault::Impossible("the first order is not to begin".to_owned()));
         };
         crate::cores::pin(core as usize);
-        let [memory, raw, ours] = control.passed()?;
+        let [memory, raw, ours, other_bell, bell] = control.passed()?;
         let bare = Bare::new(memory.as_fd(), false, alive)?;
         let (raw, ours) = (RawOpening::greet(2, raw.into())?, OursOpening::greet(2, ours.into())?);
         let mut raw = raw.complete(alive)?;
@@ -68,7 +73,8 @@ impl Ends {
         control.next_order()?;
         let tcp = Tcp::connect(tcp as u16, alive)?;
         control.report(Report::default())?;
-        Ok(Self { bare, raw, ours, tcp, spin: Duration::from_micros(spin) })
+        let bells = Bells::new(bell, other_bell, alive);
+        Ok(Self { bare, raw, ours, tcp, bells, spin: Duration::from_micros(spin) })
     }
 
     /// The one that carries it, set to wait as it says.
@@ -83,6 +89,7 @@ impl Ends {
                 &mut self.tcp
             }
             What::Bare => &mut self.bare,
+            What::Eventfd => &mut self.bells,
             What::VerbsPoll | What::VerbsEvent => {
                 self.raw.set_sleeps(what == What::VerbsEvent);
                 &mut self.raw

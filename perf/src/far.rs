@@ -69,6 +69,11 @@ fn serve(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
                 take(&mut ends, what, &mut buffer, times as u32, control)?;
                 continue;
             }
+            Order::Move { core } => crate::cores::pin(core as usize),
+            Order::Idle { what, millis } => {
+                ends.of(what)?;
+                ends.ours.rest(millis)?;
+            }
             Order::End => return Ok(()),
             Order::Begin { .. } | Order::Done => {
                 return Err(Fault::Impossible(format!("{order:?} has no place here")));

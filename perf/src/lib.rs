@@ -20,6 +20,7 @@
 
 mod aims;
 mod bare;
+mod bells;
 mod column;
 mod cores;
 mod end;

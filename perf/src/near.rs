@@ -14,7 +14,7 @@ use smolsmc_wire::Duration;
 
 use crate::column::What;
 use crate::cores::{pin, thread_time};
-use crate::end::{HEADER_LEN, number, put_header};
+use crate::end::{End, HEADER_LEN, number, put_header};
 use crate::ends::Ends;
 use crate::far::obey;
 use crate::fault::{Alive, Fault};
@@ -33,6 +33,7 @@ pub struct Lab {
     control: Control,
     alive: Alive,
     buffer: Vec<u8>,
+    cores: Cores,
     far: Far,
 }
 
@@ -120,7 +121,7 @@ impl Lab {
         let mut control = Control::new(socket);
         pin(cores.near);
         match Ends::near(&mut control, &alive, cores.far, spin) {
-            Ok(near) => Ok(Self { near, control, alive, buffer: vec![7; MOST], far }),
+            Ok(near) => Ok(Self { near, control, alive, buffer: vec![7; MOST], cores, far }),
             Err(fault) => {
                 let fault = reason(fault, &mut control, &alive, &mut far);
                 far.end();
@@ -147,6 +148,77 @@ impl Lab {
             let cpu = thread_time() - cpu;
             Ok((result, lab.control.next_report()?, cpu))
         })
+    }
+
+    /// Where the ends run, unless they were moved.
+    #[must_use]
+    pub const fn cores(&self) -> Cores {
+        self.cores
+    }
+
+    /// Lets both ends run on one core, or on two.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn move_far(&mut self, cores: usize) -> Result<(), Fault> {
+        let core = if cores == 1 { self.cores.near } else { self.cores.far };
+        self.ordered(Order::Move { core: core as u64 }, |_, _, _| Ok(())).map(drop)
+    }
+
+    /// What an idle connection costs for so many milliseconds.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn idle(&mut self, what: What, millis: u32) -> Result<Cost, Fault> {
+        let order = Order::Idle { what, millis: millis.into() };
+        let ((), report, cpu) = self.ordered(order, |near, _, _| {
+            near.of(what)?;
+            near.ours.rest(millis.into())
+        })?;
+        Ok(Cost { seconds: report.nanos as f64 / 1e9, cpu: (cpu + report.cpu) as f64 / 1e9 })
+    }
+
+    /// Requests at random moments, `rate` a second, of which the nanoseconds from
+    /// when each was due to the end of its answer; who answers waits as `what`
+    /// says, and the processor time is its own.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn paced(
+        &mut self,
+        what: What,
+        size: usize,
+        times: u32,
+        rate: u32,
+        nanos: &mut Vec<u64>,
+    ) -> Result<Cost, Fault> {
+        nanos.clear();
+        nanos.reserve(times as usize);
+        let order = Order::Answer { what, size: size as u64, times: times.into() };
+        let ((), report, _) = self.ordered(order, |near, buffer, control| {
+            near.of(What::Busy)?;
+            let mut due = Due::new(rate);
+            let start = Instant::now();
+            let (mut sent, mut got) = (0, 0);
+            let mut waiting = std::collections::VecDeque::with_capacity(times as usize);
+            while nanos.len() < times as usize {
+                let now = start.elapsed().as_nanos() as u64;
+                if sent < times && now >= due.next {
+                    near.ours.send(&buffer[..size])?;
+                    waiting.push_back(due.next);
+                    due.advance();
+                    sent += 1;
+                }
+                got += near.ours.receive_some(&mut buffer[..size - got])?;
+                if got == size {
+                    got = 0;
+                    let now = start.elapsed().as_nanos() as u64;
+                    nanos.extend(waiting.pop_front().map(|due| now - due));
+                }
+            }
+            control.order(Order::Done)
+        })?;
+        Ok(Cost { seconds: report.nanos as f64 / 1e9, cpu: report.cpu as f64 / 1e9 })
     }
 
     /// Nanoseconds that one cache line needs from one end's core to the other's:
@@ -275,6 +347,27 @@ fn timed(
         last = now;
     }
     Ok(())
+}
+
+/// Moments with exponential gaps, the same ones in each block.
+struct Due {
+    next: u64,
+    mean: f64,
+    state: u64,
+}
+
+impl Due {
+    fn new(rate: u32) -> Self {
+        Self { next: 0, mean: 1e9 / f64::from(rate), state: 1 }
+    }
+
+    fn advance(&mut self) {
+        // A linear congruential generator (Knuth's MMIX) is random enough for gaps.
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let part = ((self.state >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        self.next += (-part.ln() * self.mean) as u64;
+    }
 }
 
 /// A thread that sleeps until the child ends, and tells who spins.

@@ -33,6 +33,10 @@ pub(crate) enum Order {
     Serve { what: What, size: u64, times: u64 },
     /// Takes what comes one way.
     Take { what: What, size: u64, times: u64 },
+    /// Goes to that core.
+    Move { core: u64 },
+    /// Waits for nothing, for so many milliseconds.
+    Idle { what: What, millis: u64 },
     /// The near end has all it wanted.
     Done,
     /// That was all.
@@ -53,9 +57,9 @@ const ORDER_LEN: usize = 32;
 const REPORT_LEN: usize = 24;
 /// Octets of a sentence at most.
 const SENTENCE_LEN: usize = 1024;
-/// Descriptors that are passed: the bare ring's memory, and a socket for each
-/// wire of shared memory.
-pub(crate) const DESCRIPTORS: usize = 3;
+/// Descriptors that are passed: the bare ring's memory, a socket for each wire of
+/// shared memory, and two eventfds.
+pub(crate) const DESCRIPTORS: usize = 5;
 
 impl Order {
     fn words(self) -> [u64; 4] {
@@ -67,13 +71,15 @@ impl Order {
             Self::Answer { what, size, times } => of(4, what, size, times),
             Self::Serve { what, size, times } => of(5, what, size, times),
             Self::Take { what, size, times } => of(6, what, size, times),
+            Self::Move { core } => [9, core, 0, 0],
+            Self::Idle { what, millis } => of(10, what, millis, 0),
             Self::Done => [7, 0, 0, 0],
             Self::End => [8, 0, 0, 0],
         }
     }
 
     fn of([kind, a, b, c]: [u64; 4]) -> Option<Self> {
-        let what = What::ALL.into_iter().find(|what| *what as u64 == a);
+        let what = What::ALL.into_iter().chain([What::Eventfd]).find(|what| *what as u64 == a);
         Some(match kind {
             1 => Self::Begin { core: a, tcp: b, spin: c },
             2 => Self::Shape { size: a },
@@ -81,6 +87,8 @@ impl Order {
             4 => Self::Answer { what: what?, size: b, times: c },
             5 => Self::Serve { what: what?, size: b, times: c },
             6 => Self::Take { what: what?, size: b, times: c },
+            9 => Self::Move { core: a },
+            10 => Self::Idle { what: what?, millis: b },
             7 => Self::Done,
             8 => Self::End,
             _ => return None,

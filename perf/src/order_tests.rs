@@ -16,6 +16,9 @@ fn orders_arrive_as_they_were_given() {
         Order::Answer { what, size: 64, times: 1 << 40 },
         Order::Serve { what: What::TcpSpin, size: 1000, times: 2 },
         Order::Take { what: What::Adaptive, size: 3, times: 4 },
+        Order::Take { what: What::Eventfd, size: 1, times: 1 },
+        Order::Move { core: 1023 },
+        Order::Idle { what, millis: 10_000 },
         Order::Done,
         Order::End,
     ];

@@ -215,6 +215,25 @@ impl Ours {
         self.look()
     }
 
+    /// Polls, and takes what there is, which may be nothing.
+    pub(crate) fn receive_some(&mut self, octets: &mut [u8]) -> Result<usize, Fault> {
+        self.poll();
+        self.look()?;
+        self.take(octets)
+    }
+
+    /// Waits for nothing in particular, as the mode says.
+    pub(crate) fn rest(&mut self, millis: u64) -> Result<(), Fault> {
+        let end = now(self.start) + Duration::from_millis(millis);
+        loop {
+            let left = end.since(now(self.start));
+            if left == Duration::ZERO {
+                return Ok(());
+            }
+            self.turn(left)?;
+        }
+    }
+
     #[inline]
     fn look(&self) -> Result<(), Fault> {
         if self.polls.is_multiple_of(LOOKS) { self.alive.check() } else { Ok(()) }

@@ -1,13 +1,18 @@
 //! What is measured: one function for each table.
 
+mod asleep;
 mod one_way;
+mod rates;
 mod requests;
 mod round_trips;
 
+pub use asleep::{idle, wake_ups};
 pub use one_way::{messages, streams};
+pub use rates::rates;
 pub use requests::requests;
 pub use round_trips::round_trips;
 
+use crate::What;
 use crate::fault::Fault;
 use crate::near::Lab;
 use crate::plan::Plan;
@@ -24,18 +29,32 @@ const TIMES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), 
 
 /// A row: all columns in turn, block after block; the first block does not count.
 fn row(
-    (label, key): (String, f64),
+    label: (String, f64),
     lab: &mut Lab,
     plan: &Plan,
     figures: &[(&'static str, Unit)],
     progress: Progress<'_>,
-    mut block: impl FnMut(&mut Lab, crate::What) -> Result<Vec<f64>, Fault>,
+    block: impl FnMut(&mut Lab, What) -> Result<Vec<f64>, Fault>,
 ) -> Result<Row, Fault> {
-    let cells = plan.columns.iter().map(|what| Cell::new(what.label(), figures)).collect();
+    row_of(&plan.columns, label, lab, plan.blocks, figures, progress, block)
+}
+
+/// [`row`] of other columns than the plan's. A single block counts at once.
+fn row_of(
+    columns: &[What],
+    (label, key): (String, f64),
+    lab: &mut Lab,
+    blocks: usize,
+    figures: &[(&'static str, Unit)],
+    progress: Progress<'_>,
+    mut block: impl FnMut(&mut Lab, What) -> Result<Vec<f64>, Fault>,
+) -> Result<Row, Fault> {
+    let cells = columns.iter().map(|what| Cell::new(what.label(), figures)).collect();
     let mut row = Row { label, key, cells };
-    for number in 0..=plan.blocks {
-        progress(&format!("{}: block {number} of {}", row.label, plan.blocks));
-        for (cell, what) in row.cells.iter_mut().zip(&plan.columns) {
+    let first = usize::from(blocks == 1);
+    for number in first..=blocks {
+        progress(&format!("{}: block {number} of {blocks}", row.label));
+        for (cell, what) in row.cells.iter_mut().zip(columns) {
             let values = block(lab, *what)?;
             if number > 0 {
                 cell.add(&values);
