@@ -8,7 +8,7 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 use smolsmc::Duration;
-use smolsmc_perf::sections::{self, Progress};
+use smolsmc_perf::sections::{self, Progress, Start};
 use smolsmc_perf::{Cores, Fault, Lab, MOST, Plan, Report, Section, What};
 
 /// Measure SMC-R over shared memory beside kernel TCP, smoltcp, raw verbs and a
@@ -76,10 +76,29 @@ enum Table {
     WakeUps,
     Idle,
     Rates,
+    IdleCrowd,
+    ActiveCrowd,
+    BesideStreams,
+    Contacts,
 }
 
 impl Table {
-    fn measure(self, lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Section, Fault> {
+    /// Whether somebody spins in it, whatever the columns are: that wants a core
+    /// for each end.
+    const fn spins(self) -> bool {
+        matches!(
+            self,
+            Self::Rates | Self::IdleCrowd | Self::ActiveCrowd | Self::BesideStreams | Self::Contacts
+        )
+    }
+
+    fn measure(
+        self,
+        lab: &mut Lab,
+        start: &Start<'_>,
+        plan: &Plan,
+        progress: Progress<'_>,
+    ) -> Result<Section, Fault> {
         match self {
             Self::RoundTrips => sections::round_trips(lab, plan, progress),
             Self::Requests => sections::requests(lab, plan, progress),
@@ -88,6 +107,10 @@ impl Table {
             Self::WakeUps => sections::wake_ups(lab, plan, progress),
             Self::Idle => sections::idle(lab, plan, progress),
             Self::Rates => sections::rates(lab, plan, progress),
+            Self::IdleCrowd => sections::idle_crowd(start, plan, progress),
+            Self::ActiveCrowd => sections::active_crowd(start, plan, progress),
+            Self::BesideStreams => sections::beside_streams(start, plan, progress),
+            Self::Contacts => sections::contacts(start, plan, progress),
         }
     }
 }
@@ -138,21 +161,24 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
     let mut said = Said::default();
     let before = smolsmc_perf::load();
     let program = std::env::current_exe().map_err(|error| format!("where this program lies: {error}"))?;
-    let mut command = Command::new(program);
-    command.args(["perf", "--far-end"]);
+    let command = || {
+        let mut command = Command::new(&program);
+        command.args(["perf", "--far-end"]);
+        command
+    };
+    let start = Start { command: &command, cores };
     let sentence = |fault: Fault| fault.to_string();
     let spin = Duration::from_micros(arguments.spin.into());
-    let mut lab = Lab::with_process(command, cores, spin).map_err(sentence)?;
+    let mut lab = Lab::with_process(command(), cores, spin).map_err(sentence)?;
     let cache_line = match cores.count() {
         1 => None,
         _ => Some(lab.cache_line(if arguments.quick { 1000 } else { 100_000 }).map_err(sentence)?),
     };
     let mut measured = Vec::new();
     for table in Table::value_variants() {
-        // Who asks spins, whoever answers.
-        let is_possible = cores.count() > 1 || *table != Table::Rates;
+        let is_possible = cores.count() > 1 || !table.spins();
         if is_possible && (arguments.only.is_empty() || arguments.only.contains(table)) {
-            let section = table.measure(&mut lab, &plan, &mut |words| said.say(words));
+            let section = table.measure(&mut lab, &start, &plan, &mut |words| said.say(words));
             measured.push(section.map_err(|fault| {
                 said.end();
                 sentence(fault)

@@ -1,5 +1,7 @@
 //! What is measured side by side.
 
+use std::borrow::Cow;
+
 use smolsmc_drive::Mode;
 use smolsmc_wire::Duration;
 
@@ -30,14 +32,14 @@ pub enum What {
 }
 
 /// How a line is labelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// One word, for programs.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// What carries it.
     pub wire: &'static str,
     /// What is on it.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// How it waits.
     pub mode: &'static str,
 }
@@ -84,7 +86,7 @@ impl What {
             Self::Adaptive => ("adaptive", "shm", "smolsmc SMC-R", "adaptive"),
             Self::Eventfd => ("eventfd", "eventfd", "no octets", "poll(2)"),
         };
-        Label { id, wire, what, mode }
+        Label { id: Cow::Borrowed(id), wire, what: Cow::Borrowed(what), mode }
     }
 
     /// The one whose [id](Label::id) that is.

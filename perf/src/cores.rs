@@ -30,3 +30,12 @@ pub(crate) fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
+
+/// Octets of memory of this process: its own, and what it shares with others.
+pub(crate) fn own_memory() -> [u64; 2] {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ["RssAnon:", "RssShmem:"].map(|name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or_default() << 10
+    })
+}

@@ -41,7 +41,7 @@ impl Ends {
         let (listener, tcp) = Tcp::listen()?;
         control.order(Order::Begin { core: core as u64, tcp: tcp.into(), spin: spin.micros() })?;
         let wires = [far_raw.as_fd(), far_ours.as_fd()];
-        control.pass([memory.as_fd(), wires[0], wires[1], bell.as_fd(), far_bell.as_fd()])?;
+        control.pass(&[memory.as_fd(), wires[0], wires[1], bell.as_fd(), far_bell.as_fd()])?;
         drop((far_raw, far_ours));
         let bare = Bare::new(memory.as_fd(), true, alive)?;
         let (raw, ours) = (RawOpening::greet(1, raw)?, OursOpening::greet(1, ours)?);
@@ -56,12 +56,8 @@ impl Ends {
         Ok(Self { bare, raw, ours, tcp, bells, spin })
     }
 
-    /// The other ends, once they are ordered. Its core as well.
-    pub(crate) fn far(control: &mut Control, alive: &Alive) -> Result<Self, Fault> {
-        let Order::Begin { core, tcp, spin } = control.next_order()? else {
-            return Err(Fault::Impossible("the first order is not to begin".to_owned()));
-        };
-        crate::cores::pin(core as usize);
+    /// The other ends: as [`Order::Begin`] says.
+    pub(crate) fn far(control: &mut Control, alive: &Alive, tcp: u64, spin: u64) -> Result<Self, Fault> {
         let [memory, raw, ours, other_bell, bell] = control.passed()?;
         let bare = Bare::new(memory.as_fd(), false, alive)?;
         let (raw, ours) = (RawOpening::greet(2, raw.into())?, OursOpening::greet(2, ours.into())?);

@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::column::What;
-use crate::cores::thread_time;
+use crate::cores::{pin, thread_time};
 use crate::end::{number, put_header};
 use crate::ends::Ends;
 use crate::fault::{Alive, Fault};
@@ -48,7 +48,22 @@ pub fn obey_standard_input() -> Result<(), Fault> {
 }
 
 fn serve(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
-    let mut ends = Ends::far(control, alive)?;
+    match control.next_order()? {
+        Order::Begin { core, tcp, spin } => {
+            pin(core as usize);
+            let ends = Ends::far(control, alive, tcp, spin)?;
+            obey_with(ends, control)
+        }
+        Order::BeginCrowd { core } => {
+            pin(core as usize);
+            crate::crowd_far::obey(control, alive)
+        }
+        Order::End => Ok(()),
+        order => Err(Fault::Impossible(format!("{order:?} is no beginning"))),
+    }
+}
+
+fn obey_with(mut ends: Ends, control: &mut Control) -> Result<(), Fault> {
     let mut buffer = Vec::new();
     loop {
         let order = control.next_order()?;
@@ -69,13 +84,13 @@ fn serve(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
                 take(&mut ends, what, &mut buffer, times as u32, control)?;
                 continue;
             }
-            Order::Move { core } => crate::cores::pin(core as usize),
+            Order::Move { core } => pin(core as usize),
             Order::Idle { what, millis } => {
                 ends.of(what)?;
                 ends.ours.rest(millis)?;
             }
             Order::End => return Ok(()),
-            Order::Begin { .. } | Order::Done => {
+            Order::Begin { .. } | Order::BeginCrowd { .. } | Order::Host | Order::Done => {
                 return Err(Fault::Impossible(format!("{order:?} has no place here")));
             }
         }

@@ -145,13 +145,13 @@ fn table(section: &Section, row: &Row, out: &mut String) {
     out.push('\n');
     let figure = first.figures.first().map_or("", |figure| figure.name);
     for cell in &row.cells {
-        let label = cell.label;
-        let _ = write!(out, "<tr><td>{}<td>{}<td>{}", label.wire, escaped(label.what), label.mode);
+        let label = &cell.label;
+        let _ = write!(out, "<tr><td>{}<td>{}<td>{}", label.wire, escaped(&label.what), label.mode);
         for figure in &cell.figures {
             let _ = write!(out, "<td>{}", figure.shown());
         }
         for id in &baselines {
-            let ratio = row.ratio(label.id, id, figure);
+            let ratio = row.ratio(&label.id, id, figure);
             let class = if ratio.is_some_and(|ratio| ratio.noise) { " class=\"noise\"" } else { "" };
             let _ = write!(out, "<td{class}>{}", ratio.map_or_else(String::new, |ratio| ratio.to_string()));
         }

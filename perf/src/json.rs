@@ -37,7 +37,7 @@ fn row(row: &Row, baselines: &[&str]) -> Value {
 }
 
 fn cell(row: &Row, cell: &Cell, baselines: &[&str]) -> Value {
-    let label = cell.label;
+    let label = &cell.label;
     let figures: Map<_, _> = cell
         .figures
         .iter()
@@ -50,7 +50,7 @@ fn figure(row: &Row, cell: &Cell, figure: &Figure, baselines: &[&str]) -> Value 
     let ratios: Map<_, _> = baselines
         .iter()
         .filter_map(|id| {
-            let ratio = row.ratio(cell.label.id, id, figure.name)?;
+            let ratio = row.ratio(&cell.label.id, id, figure.name)?;
             Some(((*id).to_owned(), json!({ "ratio": ratio.value, "noise": ratio.noise })))
         })
         .collect();

@@ -2,23 +2,18 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "here time enters")]
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::process::Command;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use smolsmc_wire::Duration;
 
 use crate::column::What;
-use crate::cores::{pin, thread_time};
+use crate::cores::pin;
 use crate::end::{End, HEADER_LEN, number, put_header};
 use crate::ends::Ends;
-use crate::far::obey;
-use crate::fault::{Alive, Fault};
+use crate::fault::Fault;
 use crate::order::{Control, Order, Report};
+use crate::peer::Peer;
 
 /// Octets of the longest frame.
 pub(crate) const FRAME_LEN: usize = 1 << 20;
@@ -30,20 +25,10 @@ pub(crate) const LEAD: u32 = 32;
 /// All ends of this process, and somebody at the other ones.
 pub struct Lab {
     near: Ends,
-    control: Control,
-    alive: Alive,
+    peer: Peer,
     buffer: Vec<u8>,
     cores: Cores,
-    far: Far,
 }
-
-enum Far {
-    Process { child: Child, watch: Option<JoinHandle<()>> },
-    Thread(Option<JoinHandle<()>>),
-}
-
-/// Milliseconds that a far end may take to say why it has failed, or to end.
-const PATIENCE: u128 = 500;
 
 /// The cores of both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,18 +66,12 @@ pub struct Cost {
 
 impl Lab {
     /// With the far end in a process of its own: `command`, whose standard input
-    /// will be the socket for [`obey`].
+    /// will be the socket for [`obey`](crate::obey).
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn with_process(mut command: Command, cores: Cores, spin: Duration) -> Result<Self, Fault> {
-        let (control, socket) = UnixStream::pair().map_err(Fault::system("a socket pair"))?;
-        let child = command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::null()).spawn();
-        let child = child.map_err(Fault::system("a process for the far end"))?;
-        drop(command);
-        let alive = Alive::default();
-        let watch = Some(watch(&child, alive.clone())?);
-        Self::begin(Far::Process { child, watch }, control, alive, cores, spin)
+    pub fn with_process(command: Command, cores: Cores, spin: Duration) -> Result<Self, Fault> {
+        Self::begin(Peer::process(command)?, cores, spin)
     }
 
     /// With the far end in a thread of this process.
@@ -100,54 +79,23 @@ impl Lab {
     /// # Errors
     /// [`Fault`].
     pub fn with_thread(cores: Cores, spin: Duration) -> Result<Self, Fault> {
-        let (control, socket) = UnixStream::pair().map_err(Fault::system("a socket pair"))?;
-        let alive = Alive::default();
-        let its = alive.clone();
-        let thread = std::thread::spawn(move || {
-            // What goes wrong was told over the socket, or nobody listens.
-            let _ = obey(socket, &its);
-            its.end();
-        });
-        Self::begin(Far::Thread(Some(thread)), control, alive, cores, spin)
+        Self::begin(Peer::thread()?, cores, spin)
     }
 
-    fn begin(
-        mut far: Far,
-        socket: UnixStream,
-        alive: Alive,
-        cores: Cores,
-        spin: Duration,
-    ) -> Result<Self, Fault> {
-        let mut control = Control::new(socket);
+    fn begin(mut peer: Peer, cores: Cores, spin: Duration) -> Result<Self, Fault> {
         pin(cores.near);
-        match Ends::near(&mut control, &alive, cores.far, spin) {
-            Ok(near) => Ok(Self { near, control, alive, buffer: vec![7; MOST], cores, far }),
-            Err(fault) => {
-                let fault = reason(fault, &mut control, &alive, &mut far);
-                far.end();
-                Err(fault)
-            }
-        }
+        let near = peer.explained(|control, alive| Ends::near(control, alive, cores.far, spin))?;
+        Ok(Self { near, peer, buffer: vec![7; MOST], cores })
     }
 
-    /// One block of something; what goes wrong is explained as well as it can be.
-    fn block<T>(&mut self, block: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        block(self).map_err(|fault| reason(fault, &mut self.control, &self.alive, &mut self.far))
-    }
-
-    /// Orders something, does our part of it, and hears what came of it.
+    /// Orders something, and does our part of it.
     fn ordered<T>(
         &mut self,
         order: Order,
         part: impl FnOnce(&mut Ends, &mut [u8], &mut Control) -> Result<T, Fault>,
     ) -> Result<(T, Report, u64), Fault> {
-        self.block(|lab| {
-            lab.control.order(order)?;
-            let cpu = thread_time();
-            let result = part(&mut lab.near, &mut lab.buffer, &mut lab.control)?;
-            let cpu = thread_time() - cpu;
-            Ok((result, lab.control.next_report()?, cpu))
-        })
+        let Self { near, peer, buffer, .. } = self;
+        peer.ordered(order, |control| part(near, buffer, control))
     }
 
     /// Where the ends run, unless they were moved.
@@ -367,71 +315,5 @@ impl Due {
             self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let part = ((self.state >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
         self.next += (-part.ln() * self.mean) as u64;
-    }
-}
-
-/// A thread that sleeps until the child ends, and tells who spins.
-fn watch(child: &Child, alive: Alive) -> Result<JoinHandle<()>, Fault> {
-    let pid = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-    let pid = pid.map_err(Fault::system("a look at the far end"))?;
-    Ok(std::thread::spawn(move || {
-        let mut fds = [PollFd::new(&pid, PollFlags::IN)];
-        while matches!(poll(&mut fds, None), Err(rustix::io::Errno::INTR)) {}
-        alive.end();
-    }))
-}
-
-/// The best there is to say of what went wrong: what the far end said before
-/// anything broke, or how it ended.
-fn reason(fault: Fault, control: &mut Control, alive: &Alive, far: &mut Far) -> Fault {
-    if matches!(fault, Fault::Far(_) | Fault::Impossible(_) | Fault::System { .. }) {
-        return fault;
-    }
-    // Its wire may be gone a moment before it is.
-    let start = Instant::now();
-    let is_patient = || {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        start.elapsed().as_millis() < PATIENCE
-    };
-    while !alive.has_ended() && !control.has_news() && is_patient() {}
-    while control.has_news() {
-        match control.next_report() {
-            Ok(_) => {}
-            Err(said @ Fault::Far(_)) => return said,
-            Err(_) => break,
-        }
-    }
-    let Far::Process { child, .. } = far else { return fault };
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Fault::Ended(status),
-            Ok(None) if is_patient() => {}
-            _ => return fault,
-        }
-    }
-}
-
-impl Far {
-    fn end(&mut self) {
-        match self {
-            Self::Process { child, watch } => {
-                // It may have ended by itself.
-                let _ = child.kill();
-                let _ = child.wait();
-                let _ = watch.take().map(JoinHandle::join);
-            }
-            Self::Thread(thread) => {
-                let _ = thread.take().map(JoinHandle::join);
-            }
-        }
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        // A thread must be told; of a process its end is enough.
-        let _ = self.control.order(Order::End);
-        self.alive.end();
-        self.far.end();
     }
 }

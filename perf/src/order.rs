@@ -23,6 +23,10 @@ pub(crate) enum Order {
     /// Connect all there is: on this core, to this TCP port, with this
     /// adaptive budget in microseconds.
     Begin { core: u64, tcp: u64, spin: u64 },
+    /// Be a host of many connections, on this core.
+    BeginCrowd { core: u64 },
+    /// Serve them until told otherwise.
+    Host,
     /// Slots of the bare ring for messages of this size.
     Shape { size: u64 },
     /// Answers cache lines.
@@ -57,9 +61,9 @@ const ORDER_LEN: usize = 32;
 const REPORT_LEN: usize = 24;
 /// Octets of a sentence at most.
 const SENTENCE_LEN: usize = 1024;
-/// Descriptors that are passed: the bare ring's memory, a socket for each wire of
-/// shared memory, and two eventfds.
-pub(crate) const DESCRIPTORS: usize = 5;
+/// Descriptors that are passed at most: the bare ring's memory, a socket for each
+/// wire of shared memory, and two eventfds.
+const DESCRIPTORS: usize = 5;
 
 impl Order {
     fn words(self) -> [u64; 4] {
@@ -73,6 +77,8 @@ impl Order {
             Self::Take { what, size, times } => of(6, what, size, times),
             Self::Move { core } => [9, core, 0, 0],
             Self::Idle { what, millis } => of(10, what, millis, 0),
+            Self::BeginCrowd { core } => [11, core, 0, 0],
+            Self::Host => [12, 0, 0, 0],
             Self::Done => [7, 0, 0, 0],
             Self::End => [8, 0, 0, 0],
         }
@@ -89,6 +95,8 @@ impl Order {
             6 => Self::Take { what: what?, size: b, times: c },
             9 => Self::Move { core: a },
             10 => Self::Idle { what: what?, millis: b },
+            11 => Self::BeginCrowd { core: a },
+            12 => Self::Host,
             7 => Self::Done,
             8 => Self::End,
             _ => return None,
@@ -167,15 +175,15 @@ impl Control {
         Ok(Names { qpn: Qpn::new(qpn as u32), iova, rkey: Rkey(rkey as u32) })
     }
 
-    pub(crate) fn pass(&self, files: [BorrowedFd<'_>; DESCRIPTORS]) -> Result<(), Fault> {
+    pub(crate) fn pass(&self, files: &[BorrowedFd<'_>]) -> Result<(), Fault> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&files));
+        ancillary.push(SendAncillaryMessage::ScmRights(files));
         let sent = sendmsg(&self.0, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::NOSIGNAL);
         sent.map(drop).map_err(Fault::system("descriptors to pass"))
     }
 
-    pub(crate) fn passed(&self) -> Result<[OwnedFd; DESCRIPTORS], Fault> {
+    pub(crate) fn passed<const N: usize>(&self) -> Result<[OwnedFd; N], Fault> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut one = [0];

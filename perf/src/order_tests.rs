@@ -19,6 +19,8 @@ fn orders_arrive_as_they_were_given() {
         Order::Take { what: What::Eventfd, size: 1, times: 1 },
         Order::Move { core: 1023 },
         Order::Idle { what, millis: 10_000 },
+        Order::BeginCrowd { core: 1 },
+        Order::Host,
         Order::Done,
         Order::End,
     ];
@@ -49,8 +51,8 @@ fn a_report_is_numbers_or_a_sentence() {
 #[test]
 fn descriptors_are_passed() {
     let [near, far] = pair();
-    near.pass([near.as_fd(); DESCRIPTORS]).unwrap();
-    assert_eq!(far.passed().unwrap().len(), DESCRIPTORS);
+    near.pass(&[near.as_fd(); DESCRIPTORS]).unwrap();
+    assert_eq!(far.passed::<DESCRIPTORS>().unwrap().len(), DESCRIPTORS);
     near.0.shutdown(std::net::Shutdown::Both).unwrap();
-    assert!(far.passed().is_err());
+    assert!(far.passed::<1>().is_err());
 }

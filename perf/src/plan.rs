@@ -23,6 +23,12 @@ pub struct Plan {
     pub rates: Vec<u32>,
     /// Milliseconds of one block of that.
     pub paced: u32,
+    /// Idle connections beside a hot one.
+    pub crowds: Vec<usize>,
+    /// Connections that are all active.
+    pub active: usize,
+    /// Milliseconds of a block of many connections.
+    pub crowd_millis: u32,
 }
 
 impl Plan {
@@ -41,6 +47,9 @@ impl Plan {
             idle: 10_000,
             rates: vec![1000, 3000, 10_000, 20_000, 50_000, 100_000, 200_000],
             paced: 100,
+            crowds: vec![0, 1000, 10_000],
+            active: 1000,
+            crowd_millis: 100,
         }
     }
 
@@ -57,6 +66,9 @@ impl Plan {
             idle: 100,
             rates: vec![1000, 20_000],
             paced: 10,
+            crowds: vec![0, 10, 100],
+            active: 30,
+            crowd_millis: 10,
         }
     }
 

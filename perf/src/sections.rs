@@ -1,12 +1,14 @@
 //! What is measured: one function for each table.
 
 mod asleep;
+mod crowd;
 mod one_way;
 mod rates;
 mod requests;
 mod round_trips;
 
 pub use asleep::{idle, wake_ups};
+pub use crowd::{Start, active_crowd, beside_streams, contacts, idle_crowd};
 pub use one_way::{messages, streams};
 pub use rates::rates;
 pub use requests::requests;

@@ -59,11 +59,11 @@ fn table(section: &Section, row: &Row) -> String {
     let baselines: Vec<_> = section.baselines.iter().filter(|id| row.cell(id).is_some()).collect();
     lines[0].extend(baselines.iter().map(|id| format!("to {id}")));
     for cell in &row.cells {
-        let mut line = [cell.label.wire, cell.label.what, cell.label.mode].map(str::to_owned).to_vec();
+        let mut line = [cell.label.wire, &cell.label.what, cell.label.mode].map(str::to_owned).to_vec();
         line.extend(cell.figures.iter().map(crate::report::Figure::shown));
         let name = first.figures.first().map_or("", |figure| figure.name);
         line.extend(baselines.iter().map(|id| {
-            row.ratio(cell.label.id, id, name).map_or_else(String::new, |ratio| ratio.to_string())
+            row.ratio(&cell.label.id, id, name).map_or_else(String::new, |ratio| ratio.to_string())
         }));
         lines.push(line);
     }
