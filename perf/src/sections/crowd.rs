@@ -198,7 +198,8 @@ pub fn contacts(start: &Start<'_>, plan: &Plan, progress: Progress<'_>) -> Resul
         rows.push(Row { label, key: concurrent as f64, cells });
     }
     let note = "From connect until it stands, seen by who connects, who then closes; the other end closes when it \
-                hears. The processor time is that of both ends, which spin, closing included. A first contact is \
+                hears. The processor time is that of both ends, which spin, closing included. TIME-WAIT is a millisecond: \
+                with a minute the ports would run out. A first contact is \
                 in a fresh process each time.";
     Ok(section("contacts", "Setting up connections", note, ("contacts at a time", &["tcp"]), rows))
 }
