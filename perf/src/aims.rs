@@ -47,7 +47,7 @@ const TRIP: &str = "round-trips";
 const KIB_64: f64 = 65_536.0;
 
 /// All of them.
-pub const AIMS: [Aim; 16] = [
+pub const AIMS: [Aim; 19] = [
     aim(
         "64 B round trip, p50: raw verbs polling to the bare ring",
         (TRIP, 64.0, "p50"),
@@ -143,6 +143,24 @@ pub const AIMS: [Aim; 16] = [
         ("rates", 200_000.0, "of a core"),
         ("adaptive", "busy"),
         Bound::AtMost(1.15),
+    ),
+    aim(
+        "64 B p50 beside 10000 idle connections to beside none",
+        ("idle-crowd", 64.0, "p50"),
+        ("idle-10000", "idle-0"),
+        Bound::AtMost(1.1),
+    ),
+    aim(
+        "round trips on 1000 connections at once to those on 10",
+        ("active-crowd", 64.0, "rate"),
+        ("active-1000", "active-10"),
+        Bound::AtLeast(0.8),
+    ),
+    aim(
+        "64 B p99 beside 8 streams to alone",
+        ("beside-streams", 64.0, "p99"),
+        ("beside-8", "alone"),
+        Bound::AtMost(5.0),
     ),
 ];
 

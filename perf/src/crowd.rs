@@ -83,13 +83,14 @@ impl Crowd {
         self.hosted(trips).map(drop)
     }
 
-    /// The same while all sinks are given as much as they take; octets a second
-    /// of theirs.
+    /// The same while the sinks are given a piece in turn between two polls;
+    /// octets a second of theirs.
     pub(crate) fn trips_beside_streams(&mut self, times: u32, nanos: &mut Vec<u64>) -> Result<f64, Fault> {
         let (rate, _) = self.hosted(|near| {
-            let (start, mut octets) = (Instant::now(), 0_u64);
+            let (start, mut octets, mut turn) = (Instant::now(), 0_u64, 0);
             near.trips(times, nanos, |near| {
-                octets += near.stuff()?;
+                turn += 1;
+                octets += near.stuff(turn)?;
                 Ok(())
             })?;
             Ok(octets as f64 / start.elapsed().as_secs_f64())
@@ -170,7 +171,14 @@ impl Near<'_> {
             }
             pending.retain(|socket| !stand.contains(socket));
             there += stand.len();
-            if kind == Kind::Sink { &mut *self.sinks } else { &mut *self.echoes }.extend(stand);
+            for socket in stand {
+                if kind == Kind::Sink {
+                    self.sinks.push(socket);
+                } else {
+                    self.echoes.push(socket);
+                    self.trip(socket, &mut |_| Ok(()))?;
+                }
+            }
             while self.crowd.host.stack.next_event().is_some() {}
             in_time(start)?;
         }
@@ -208,13 +216,7 @@ impl Near<'_> {
         let warm = (times / 20).clamp(1, 50);
         for n in 0..times + warm {
             let start = Instant::now();
-            self.send(socket)?;
-            let mut got = 0;
-            while got < SIZE {
-                beside(self)?;
-                self.crowd.poll()?;
-                got += self.receive(socket)?;
-            }
+            self.trip(socket, &mut beside)?;
             if n >= warm {
                 nanos.push(start.elapsed().as_nanos() as u64);
             }
@@ -222,18 +224,30 @@ impl Near<'_> {
         Ok(())
     }
 
-    /// Gives each sink what it takes; how many octets that were.
-    fn stuff(&mut self) -> Result<u64, Fault> {
-        let mut octets = 0;
-        for socket in self.sinks.iter() {
-            let mut socket = self.crowd.host.stack.socket(*socket).map_err(Fault::wire(WHAT))?;
-            match socket.send(self.buffer) {
-                Ok(len) => octets += len as u64,
-                Err(SendError::WouldBlock) => {}
-                Err(error) => return Err(Fault::wire(WHAT)(error)),
-            }
+    fn trip(
+        &mut self,
+        socket: SocketHandle,
+        beside: &mut dyn FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.send(socket)?;
+        let mut got = 0;
+        while got < SIZE {
+            beside(self)?;
+            self.crowd.poll()?;
+            got += self.receive(socket)?;
         }
-        Ok(octets)
+        Ok(())
+    }
+
+    /// Gives a sink a piece, if it takes one; how many octets of it.
+    fn stuff(&mut self, turn: usize) -> Result<u64, Fault> {
+        let Some(socket) = self.sinks.get(turn % self.sinks.len().max(1)) else { return Ok(0) };
+        let mut socket = self.crowd.host.stack.socket(*socket).map_err(Fault::wire(WHAT))?;
+        match socket.send(self.buffer) {
+            Ok(len) => Ok(len as u64),
+            Err(SendError::WouldBlock) => Ok(0),
+            Err(error) => Err(Fault::wire(WHAT)(error)),
+        }
     }
 
     fn all_active(&mut self, count: usize, time: Duration) -> Result<(Vec<f64>, f64), Fault> {

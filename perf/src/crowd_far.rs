@@ -79,9 +79,10 @@ impl Server {
                     self.admit(socket, kind)?;
                 }
             }
-            while let Some(Token(place)) = self.crowd.driver.next_ready() {
-                self.serve(place as usize)?;
-            }
+            // After much was copied it is the stack's turn.
+            while let Some(Token(place)) = self.crowd.driver.next_ready()
+                && !self.serve(place as usize)?
+            {}
             polls = polls.wrapping_add(1);
             if polls.is_multiple_of(ORDERS) && control.has_news() {
                 return Ok(());
@@ -96,18 +97,22 @@ impl Server {
             at
         });
         self.places[at].socket = Some((socket, kind));
-        self.serve(at)
+        self.serve(at).map(drop)
     }
 
-    /// Takes what there is, and says when to come again.
-    fn serve(&mut self, at: usize) -> Result<(), Fault> {
-        let Some(place) = self.places.get_mut(at) else { return Ok(()) };
-        let Some((handle, kind)) = place.socket else { return Ok(()) };
-        let Ok(mut socket) = self.crowd.host.stack.socket(handle) else { return Ok(()) };
+    /// Takes what there is, and says when to come again. Of a stream it takes a
+    /// piece; whether it was one.
+    fn serve(&mut self, at: usize) -> Result<bool, Fault> {
+        let Some(place) = self.places.get_mut(at) else { return Ok(false) };
+        let Some((handle, kind)) = place.socket else { return Ok(false) };
+        let Ok(mut socket) = self.crowd.host.stack.socket(handle) else { return Ok(false) };
         let is_over = loop {
             match socket.recv(&mut self.buffer) {
                 Ok(0) | Err(RecvError::Over(_)) => break true,
-                Ok(_) if kind == Kind::Sink => {}
+                Ok(_) if kind == Kind::Sink => {
+                    place.waker.wake_by_ref();
+                    return Ok(true);
+                }
                 Ok(len) => match socket.send(&self.buffer[..len]) {
                     Ok(sent) if sent == len => {}
                     Ok(_) => return Err(Fault::Wire { what: WHAT, why: "an echo did not fit".to_owned() }),
@@ -124,6 +129,6 @@ impl Server {
         } else {
             socket.register_recv_waker(&place.waker);
         }
-        Ok(())
+        Ok(false)
     }
 }

@@ -158,8 +158,8 @@ pub fn beside_streams(start: &Start<'_>, plan: &Plan, progress: Progress<'_>) ->
         Row { label: format!("round trip of 64 B beside {STREAMS} streams"), key: 64.0, cells },
         Row { label: format!("the {STREAMS} streams meanwhile"), key: 0.0, cells: vec![rates] },
     ];
-    let note = "One connection has round trips, eight others of the same link are given all they take, rings of \
-                512 KiB full, by the same thread.";
+    let note = "One connection has round trips; between two polls the same thread gives one of eight others of the \
+                same link up to 64 KiB, in turn, as does who takes them. Their rings have 512 KiB.";
     Ok(section("beside-streams", "Small messages beside streams", note, ("octets", &["alone"]), rows))
 }
 
