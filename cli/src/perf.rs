@@ -136,14 +136,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.far_end {
         return smolsmc_perf::obey_standard_input().map_err(|fault| format!("the far end: {fault}"));
     }
-    let report = measure(arguments)?;
+    let (report, failed) = measure(arguments)?;
+    // What was measured before something failed is not lost.
+    let shown =
+        if failed.is_none() || !report.sections.is_empty() { show(arguments, &report) } else { Ok(()) };
+    failed.map_or(shown, Err)
+}
+
+fn show(arguments: &Arguments, report: &Report) -> Result<(), String> {
     if let Some(path) = &arguments.json {
-        write(path, &format!("{:#}\n", smolsmc_perf::json(&report)))?;
+        write(path, &format!("{:#}\n", smolsmc_perf::json(report)))?;
     }
     if let Some(path) = &arguments.html {
-        write(path, &smolsmc_perf::html(&report))?;
+        write(path, &smolsmc_perf::html(report))?;
     }
-    match io::stdout().lock().write_all(smolsmc_perf::text(&report).as_bytes()) {
+    match io::stdout().lock().write_all(smolsmc_perf::text(report).as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("the output cannot be written: {error}"))
         }
@@ -155,7 +162,8 @@ fn write(path: &PathBuf, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn measure(arguments: &Arguments) -> Result<Report, String> {
+/// What was measured, and why not everything was.
+fn measure(arguments: &Arguments) -> Result<(Report, Option<String>), String> {
     let cores = Cores::usual();
     let plan = plan(arguments, cores)?;
     let mut said = Said::default();
@@ -174,25 +182,22 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
         1 => None,
         _ => Some(lab.cache_line(if arguments.quick { 1000 } else { 100_000 }).map_err(sentence)?),
     };
-    let mut measured = Vec::new();
+    let (mut measured, mut failed) = (Vec::new(), None);
     for table in Table::value_variants() {
         let is_possible = cores.count() > 1 || !table.spins();
         if is_possible && (arguments.only.is_empty() || arguments.only.contains(table)) {
-            let section = table.measure(&mut lab, &start, &plan, &mut |words| said.say(words));
-            measured.push(section.map_err(|fault| {
-                said.end();
-                sentence(fault)
-            })?);
+            match table.measure(&mut lab, &start, &plan, &mut |words| said.say(words)) {
+                Ok(section) => measured.push(section),
+                Err(fault) => {
+                    failed = Some(sentence(fault));
+                    break;
+                }
+            }
         }
     }
     said.end();
-    Ok(Report {
-        cores,
-        cache_line,
-        load: [before, smolsmc_perf::load()],
-        quick: arguments.quick,
-        sections: measured,
-    })
+    let load = [before, smolsmc_perf::load()];
+    Ok((Report { cores, cache_line, load, quick: arguments.quick, sections: measured }, failed))
 }
 
 fn plan(arguments: &Arguments, cores: Cores) -> Result<Plan, String> {

@@ -32,6 +32,22 @@ pub(crate) struct Crowd {
     echoes: Vec<SocketHandle>,
     sinks: Vec<SocketHandle>,
     buffer: Vec<u8>,
+    ports: Ports,
+}
+
+/// Contacts use one port after the other: one that comes round at random may be
+/// in the other end's TIME-WAIT still, and waits a second for a second SYN.
+struct Ports(u16);
+
+/// Below the ports that a stack takes by itself.
+const FIRST_PORT: u16 = 6000;
+const LAST_PORT: u16 = 49_000;
+
+impl Ports {
+    const fn next(&mut self) -> u16 {
+        self.0 = if self.0 >= LAST_PORT { FIRST_PORT } else { self.0 + 1 };
+        self.0
+    }
 }
 
 /// What contacts came to.
@@ -58,14 +74,21 @@ impl Crowd {
             control.next_report()?;
             Ok(crowd)
         })?;
-        Ok(Self { crowd, peer, echoes: Vec::new(), sinks: Vec::new(), buffer: vec![7; 65_536] })
+        Ok(Self {
+            crowd,
+            peer,
+            echoes: Vec::new(),
+            sinks: Vec::new(),
+            buffer: vec![7; 65_536],
+            ports: Ports(FIRST_PORT),
+        })
     }
 
     /// Does something with the other end serving meanwhile.
     fn hosted<T>(&mut self, part: impl FnOnce(&mut Near<'_>) -> Result<T, Fault>) -> Result<(T, f64), Fault> {
-        let Self { crowd, peer, echoes, sinks, buffer } = self;
+        let Self { crowd, peer, echoes, sinks, buffer, ports } = self;
         let (result, report, cpu) = peer.ordered(Order::Host, |control| {
-            let result = part(&mut Near { crowd, echoes, sinks, buffer })?;
+            let result = part(&mut Near { crowd, echoes, sinks, buffer, ports })?;
             control.order(Order::Done)?;
             Ok(result)
         })?;
@@ -133,6 +156,7 @@ struct Near<'a> {
     echoes: &'a mut Vec<SocketHandle>,
     sinks: &'a mut Vec<SocketHandle>,
     buffer: &'a mut Vec<u8>,
+    ports: &'a mut Ports,
 }
 
 fn in_time(start: Instant) -> Result<(), Fault> {
@@ -299,7 +323,9 @@ impl Near<'_> {
             // One at least, however short the time.
             let is_over = start.elapsed() >= time && contacts.count > 0;
             while !is_over && pending.len() < concurrent {
-                match self.crowd.host.stack.connect(kind.server(), kind.options()) {
+                let mut options = kind.options();
+                options.local_port = Some(self.ports.next());
+                match self.crowd.host.stack.connect(kind.server(), options) {
                     Ok(socket) => pending.push((socket, Instant::now())),
                     // Without a free place, as many closed ones still linger: later.
                     Err(_) => break,
