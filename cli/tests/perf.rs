@@ -124,8 +124,17 @@ fn ratios_are_those_of_the_blocks() {
     assert_eq!(strings(&rows.clone().into(), "label"), ["round trip of 1 B", "round trip of 2 KiB"]);
     for row in rows {
         assert_eq!(strings(&row["columns"], "id"), ["tcp-block", "interrupt"]);
-        let blocks = row["columns"][1]["figures"]["p50"]["blocks"].as_array().unwrap();
-        assert_eq!(blocks.len(), 3);
+        let [baseline, ours] = [0, 1].map(|n| &row["columns"][n]["figures"]["p50"]);
+        let blocks = |figure: &Value| {
+            let blocks = figure["blocks"].as_array().unwrap();
+            blocks.iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>()
+        };
+        let mut ratios: Vec<_> =
+            blocks(ours).iter().zip(blocks(baseline)).map(|(ours, baseline)| ours / baseline).collect();
+        ratios.sort_by(f64::total_cmp);
+        assert_eq!(ratios.len(), 3);
+        assert_eq!(ours["ratios"]["tcp-block"]["ratio"], ratios[1]);
+        assert_eq!(baseline["ratios"]["tcp-block"]["ratio"], 1.0);
     }
 }
 

@@ -23,8 +23,14 @@ use crate::report::{Cell, Row, Unit};
 /// Told what is done just now.
 pub type Progress<'a> = &'a mut dyn FnMut(&str);
 
-/// What everything is held against.
-const BASELINES: &[&str] = &["tcp-spin", "verbs-poll", "bare"];
+/// What everything is held against: on one core, those that sleep.
+fn baselines(plan: &Plan) -> &'static [&'static str] {
+    if plan.columns.iter().any(|what| what.spins()) {
+        &["tcp-spin", "verbs-poll", "bare"]
+    } else {
+        &["tcp-block", "verbs-event"]
+    }
+}
 
 /// Shares of times: their names, and how many are below.
 const TIMES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];

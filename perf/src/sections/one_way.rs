@@ -1,6 +1,6 @@
 //! One way, as fast as it goes, counted where it arrives.
 
-use super::{BASELINES, Progress, octets, row};
+use super::{Progress, baselines, octets, row};
 use crate::fault::Fault;
 use crate::near::Lab;
 use crate::plan::Plan;
@@ -35,7 +35,7 @@ pub fn streams(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Sec
         title: "Streams".to_owned(),
         note: note.to_owned(),
         key: "octets",
-        baselines: BASELINES,
+        baselines: baselines(plan),
         scatters: &[],
         rows,
     })
@@ -65,7 +65,7 @@ pub fn messages(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Se
         title: "Small messages one way".to_owned(),
         note: note.to_owned(),
         key: "octets",
-        baselines: BASELINES,
+        baselines: baselines(plan),
         scatters: &[],
         rows,
     })

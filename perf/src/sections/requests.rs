@@ -1,6 +1,6 @@
 //! Requests and their answers, in frames.
 
-use super::{BASELINES, Progress, octets, row, share_figures, shares};
+use super::{Progress, baselines, octets, row, share_figures, shares};
 use crate::end::HEADER_LEN;
 use crate::fault::Fault;
 use crate::near::Lab;
@@ -37,7 +37,7 @@ pub fn requests(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result<Se
         title: "Requests and answers, framed".to_owned(),
         note: note.to_owned(),
         key: "octets",
-        baselines: BASELINES,
+        baselines: baselines(plan),
         scatters: &[],
         rows,
     })

@@ -1,6 +1,6 @@
 //! There and back.
 
-use super::{BASELINES, Progress, octets, row, share_figures, shares};
+use super::{Progress, baselines, octets, row, share_figures, shares};
 use crate::fault::Fault;
 use crate::near::Lab;
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ pub fn round_trips(lab: &mut Lab, plan: &Plan, progress: Progress<'_>) -> Result
         title: "Round trips".to_owned(),
         note: note.to_owned(),
         key: "octets",
-        baselines: BASELINES,
+        baselines: baselines(plan),
         scatters: &[],
         rows,
     })
