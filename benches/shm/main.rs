@@ -75,6 +75,7 @@ fn measure(lab: &mut Lab, cores: Cores, quick: bool) {
         sections::messages(lab, &plan, &mut progress).expect("messages"),
     ];
     let report = Report {
+        ends: "two threads",
         cores,
         cache_line: Some(cache_line),
         load: [before, smolsmc_perf::load()],

@@ -197,7 +197,10 @@ fn measure(arguments: &Arguments) -> Result<(Report, Option<String>), String> {
     }
     said.end();
     let load = [before, smolsmc_perf::load()];
-    Ok((Report { cores, cache_line, load, quick: arguments.quick, sections: measured }, failed))
+    Ok((
+        Report { ends: "two processes", cores, cache_line, load, quick: arguments.quick, sections: measured },
+        failed,
+    ))
 }
 
 fn plan(arguments: &Arguments, cores: Cores) -> Result<Plan, String> {

@@ -23,7 +23,14 @@ fn report(keys: &[f64]) -> Report {
         rows: keys.iter().map(row).collect(),
     };
     let cores = Cores { near: 0, far: 1 };
-    Report { cores, cache_line: Some(80.0), load: [0.0; 2], quick: false, sections: vec![section] }
+    Report {
+        ends: "two processes",
+        cores,
+        cache_line: Some(80.0),
+        load: [0.0; 2],
+        quick: false,
+        sections: vec![section],
+    }
 }
 
 #[test]

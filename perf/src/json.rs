@@ -18,7 +18,7 @@ pub fn json(report: &Report) -> Value {
         })
         .collect();
     json!({
-        "kind": "perf", "processes": 2,
+        "kind": "perf", "ends": report.ends,
         "cores": [report.cores.near, report.cores.far],
         "cache_line_ns": report.cache_line, "load": report.load, "quick": report.quick,
         "sections": report.sections.iter().map(section).collect::<Vec<_>>(),

@@ -9,7 +9,9 @@ use crate::statistics::{is_noise, median, ratio};
 /// Everything one run has measured.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Where the ends ran.
+    /// What the ends were: `two processes`, or `two threads` of one.
+    pub ends: &'static str,
+    /// Where they ran.
     pub cores: Cores,
     /// Nanoseconds a cache line needs from one core to the other; `None` on one.
     pub cache_line: Option<f64>,

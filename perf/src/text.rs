@@ -34,13 +34,13 @@ pub(crate) fn head(report: &Report) -> String {
     let _ = match report.cache_line {
         Some(nanos) => writeln!(
             out,
-            "two processes, pinned to cores {} and {}; a cache line needs {nanos:.0} ns from one to the other",
-            cores.near, cores.far
+            "{}, pinned to cores {} and {}; a cache line needs {nanos:.0} ns from one to the other",
+            report.ends, cores.near, cores.far
         ),
         None => writeln!(
             out,
-            "two processes on one core, {}: ends that spin are left out, they would wait for each other's time slice",
-            cores.near
+            "{} on one core, {}: ends that spin are left out, they would wait for each other's time slice",
+            report.ends, cores.near
         ),
     };
     let [before, after] = report.load;
