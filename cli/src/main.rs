@@ -13,6 +13,7 @@ mod nc;
 mod node;
 mod observe;
 mod pattern;
+mod perf;
 mod ping;
 mod proxy;
 mod reach;
@@ -38,6 +39,7 @@ Examples:
   tar c . | smolsmc nc 10.9.0.1 5000 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc proxy --to-smc 6379=10.9.0.1:6379 --link unix:/tmp/cable --ip 10.9.0.2/24
   smolsmc check 10.9.0.1:5000 --link tap:tap0 --ip 10.9.0.2/24
+  smolsmc perf --html perf.html            how fast it is, beside kernel TCP and raw verbs
   smolsmc decode capture.pcap              explain every frame, one line each
   smolsmc decode --json capture.pcap | jq 'select(.kind == \"clc\")'
   smolsmc help decode                      everything about one command"
@@ -60,6 +62,7 @@ enum Command {
     Stats(observe::StatsArguments),
     Decode(decode::Arguments),
     Devices(devices::Arguments),
+    Perf(perf::Arguments),
 }
 
 /// The exit status for arguments that make no sense.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Stats(arguments) => observe::stats(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Perf(arguments) => perf::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,11 +22,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shm", &["wire", "verbs"]),
     ("ibv", &["wire", "verbs"]),
     ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm"]),
-    ("cli", &["smolsmc", "decode", "ethernet", "roce", "ibv", "shm", "verbs", "wire"]),
+    ("perf", &["wire", "verbs", "shm", "drive"]),
+    ("cli", &["smolsmc", "decode", "ethernet", "perf", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
     ("tests/linux-peer/agent", &[]),
-    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "shm"]),
+    ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "perf"]),
 ];
 
 /// Rooms that are `no_std`, forbid unsafe code and read no clock.

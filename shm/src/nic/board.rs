@@ -24,6 +24,8 @@ pub(super) struct Board {
     pub(super) active: Vec<u32>,
     /// Whether this is a turn for what need not be done every time.
     pub(super) is_tick: bool,
+    /// Whether somebody is about to sleep: the last look there is before that.
+    pub(super) is_arming: bool,
     pub(super) patience: Duration,
     pub(super) withdrawal: Duration,
 }
@@ -45,6 +47,7 @@ impl Board {
             counters: Counters::default(),
             active: Vec::with_capacity(max_qp as usize),
             is_tick: false,
+            is_arming: false,
             patience,
             withdrawal,
         }

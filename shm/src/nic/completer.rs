@@ -160,7 +160,8 @@ impl Qp {
             return;
         }
         self.req.looks = self.req.looks.wrapping_add(1);
-        if self.req.all_answered() || !self.req.looks.is_multiple_of(LOOKS) && !board.is_tick {
+        let is_due = self.req.looks.is_multiple_of(LOOKS) || board.is_tick || board.is_arming;
+        if self.req.all_answered() || !is_due {
             return;
         }
         let device = board.device(self.device);

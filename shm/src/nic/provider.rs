@@ -185,7 +185,9 @@ impl Provider for ShmNic {
         self.board.cqs.arm(cq, for_what);
         self.ask_to_be_woken(device);
         // Once more: what came before the peer could see our wish wakes nobody.
+        self.board.is_arming = true;
         self.progress();
+        self.board.is_arming = false;
         let device = self.board.device_mut(device);
         if core::mem::take(&mut device.owes) {
             device.wire.ring_for(wish::PROGRESS);

@@ -56,6 +56,22 @@ fn arming_sees_what_came_before() {
     assert!(arm(&mut two, ArmFor::Next));
 }
 
+/// While polling, the line of answers is looked at now and then; before a sleep it
+/// must be, or nobody would tell of what came just before the wish.
+#[test]
+fn arming_sees_an_answer_however_many_polls_came_before() {
+    for polls in 0..20 {
+        let [mut one, mut two] = Host::pair();
+        two.receive(0).unwrap();
+        one.send(1, b"hello").unwrap();
+        (0..polls).for_each(|_| assert_eq!(one.poll(), None));
+        assert_eq!(two.completion().opcode, WcOpcode::Receive);
+        assert_eq!(two.poll(), None, "who was to be woken has been");
+        assert!(arm(&mut one, ArmFor::Next), "after {polls} polls");
+        assert_eq!(one.poll().map(|done| done.opcode), Some(WcOpcode::Send));
+    }
+}
+
 /// A sleeper that waits for its own requests hears of them.
 #[test]
 fn an_answer_wakes_who_waits_for_it() {
