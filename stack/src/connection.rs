@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) may_cross: bool,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
+    /// It stands in the queue of those whose port had no room.
+    pub(crate) is_blocked: bool,
     pub(crate) wakers: Wakers,
     /// Events of its end.
     pub(crate) told: Told,

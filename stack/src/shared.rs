@@ -50,6 +50,8 @@ pub(crate) struct Shared<P> {
     pub(crate) deadlines: Deadlines,
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
+    /// Connections whose port had no room for their TCP, in turn.
+    pub(crate) blocked: VecDeque<SocketHandle>,
     /// Connections whose SYN or SYN-ACK may wait for a neighbour's address.
     pub(crate) opening: BTreeSet<SocketHandle>,
     /// Servers whose client is just making its link group.

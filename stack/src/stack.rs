@@ -24,7 +24,7 @@ use crate::group::Group;
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::options::{ListenOptions, SocketOptions};
-use crate::port::{Port, Tuple};
+use crate::port::{Port, TcpOut, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::spare::Spare;
@@ -111,6 +111,7 @@ impl<P: Provider> Stack<P> {
             by_qp: BTreeMap::new(),
             deadlines: Deadlines::default(),
             dirty: VecDeque::new(),
+            blocked: VecDeque::new(),
             opening: BTreeSet::new(),
             waiting_for_group: VecDeque::new(),
             waiting_for_rkey: VecDeque::new(),
@@ -423,6 +424,7 @@ impl<P: Provider> Stack<P> {
 
     /// Serves each connection that something happened to; whether some are left.
     fn serve<D: Device>(&mut self, devices: &mut [D]) -> bool {
+        self.serve_blocked(devices);
         for _ in 0..self.shared.dirty.len() {
             let Some(handle) = self.shared.dirty.pop_front() else { break };
             let Self { connections, shared, .. } = self;
@@ -430,7 +432,7 @@ impl<P: Provider> Stack<P> {
             connection.is_dirty = false;
             shared.advance(handle, connection);
             shared.look_after(handle, connection);
-            let more = shared.tcp_out(connection, devices);
+            let out = shared.tcp_out(connection, devices);
             if connection.needs_no_buffers()
                 && let Some(socket) = connection.tcp.become_quiet()
             {
@@ -446,17 +448,46 @@ impl<P: Provider> Stack<P> {
                 shared.readiness_changed = true;
                 continue;
             }
-            if more {
-                shared.touch(handle, connection);
+            match out {
+                TcpOut::More => shared.touch(handle, connection),
+                TcpOut::Blocked => shared.block(handle, connection),
+                TcpOut::Done => {}
             }
             shared.notice(handle, connection);
             shared.set_connection_deadline(handle, connection);
         }
         !self.shared.dirty.is_empty()
     }
+
+    /// Who found a device without room goes first, in turn, as long as there is room:
+    /// else those that come later would take it, and who closes would never end.
+    fn serve_blocked<D: Device>(&mut self, devices: &mut [D]) {
+        let Self { connections, shared, .. } = self;
+        // The places of those that are gone.
+        if shared.blocked.len() > 2 * connections.len() + 16 {
+            shared.blocked.retain(|handle| connections.contains_key(*handle));
+        }
+        for _ in 0..shared.blocked.len() {
+            let Some(handle) = shared.blocked.pop_front() else { break };
+            let Some(connection) = connections.get_mut(handle) else { continue };
+            if shared.tcp_out(connection, devices) == TcpOut::Blocked {
+                return shared.blocked.push_front(handle);
+            }
+            connection.is_blocked = false;
+            shared.touch(handle, connection);
+        }
+    }
 }
 
 impl<P: Provider> Shared<P> {
+    /// A connection's port has no room for what its TCP has to say.
+    fn block(&mut self, handle: SocketHandle, connection: &mut Connection) {
+        if !connection.is_blocked {
+            connection.is_blocked = true;
+            self.blocked.push_back(handle);
+        }
+    }
+
     fn free_tuple(
         &mut self,
         (port, source): (usize, core::net::IpAddr),
@@ -500,6 +531,7 @@ impl<P: Provider> Shared<P> {
             deadline: Deadline::default(),
             may_cross: false,
             is_dirty: false,
+            is_blocked: false,
             wakers: Wakers::default(),
             told: Told::default(),
             stats: SocketStats::default(),
@@ -507,15 +539,15 @@ impl<P: Provider> Shared<P> {
         }
     }
 
-    fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> bool {
+    fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> TcpOut {
         connection.tcp.mind_timeout();
         let (now, most) = (self.now, self.config.limits.frames);
         if connection.tcp.would_forget(now) {
-            return false;
+            return TcpOut::Done;
         }
         let index = connection.tuple.port;
         let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
-            return false;
+            return TcpOut::Done;
         };
         port.tcp_out(now, device, connection, most)
     }
@@ -537,7 +569,8 @@ impl<P: Provider> Shared<P> {
         // What smoltcp calls due at once waits for a device with room, or for an
         // address: both come with the next poll.
         let soon = now + smolsmc_wire::Duration::from_millis(1);
-        let at = tcp.map(|at| at.max(soon)).into_iter().chain(connection.phase_until).min();
+        let blocked = connection.is_blocked.then_some(soon);
+        let at = tcp.map(|at| at.max(soon)).into_iter().chain(blocked).chain(connection.phase_until).min();
         self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
     }
 }

@@ -82,6 +82,17 @@ impl RxToken for Frame<'_> {
     }
 }
 
+/// How a connection's TCP came to an end with sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TcpOut {
+    /// It has said all it has to say now.
+    Done,
+    /// It has had its turn, and may have more.
+    More,
+    /// The device has no room.
+    Blocked,
+}
+
 /// A device as one connection's TCP sees it: so many frames, and no more.
 pub(crate) struct Outlet<'d, D> {
     device: &'d mut D,
@@ -107,6 +118,14 @@ impl<'d, D: Device> Outlet<'d, D> {
     /// Whether no more frames will be taken now.
     pub(crate) const fn is_shut(&self) -> bool {
         self.full || self.frames_left == 0
+    }
+
+    pub(crate) const fn outcome(&self) -> TcpOut {
+        match (self.full, self.frames_left) {
+            (true, _) => TcpOut::Blocked,
+            (false, 0) => TcpOut::More,
+            _ => TcpOut::Done,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
+pub(crate) use carrier::TcpOut;
 use carrier::{BARE_MAX, Inlet, Outlet, bare_frame};
 pub(crate) use segment::{Segment, is_stray_roce};
 pub(crate) use tagged::Untagged;
@@ -126,20 +127,20 @@ impl Port {
         true
     }
 
-    /// Lets a connection's TCP send what it has, up to `frames_max`; whether it
-    /// may have more.
+    /// Lets a connection's TCP send what it has, up to `frames_max`.
     pub(crate) fn tcp_out<D: Device>(
         &mut self,
         now: Instant,
         device: &mut D,
         connection: &mut Connection,
         frames_max: usize,
-    ) -> bool {
+    ) -> TcpOut {
         let with_option = connection.puts_option();
         let is_noted = connection.may_become_quiet() || connection.tcp.is_closing();
         let tcp = &mut connection.tcp;
         if let Some(quiet) = &mut tcp.quiet {
-            return self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
+            let is_blocked = self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
+            return if is_blocked { TcpOut::Blocked } else { TcpOut::Done };
         }
         let seen = is_noted.then_some(&mut tcp.seen);
         let mut device = Tagged::new(device, self.vlan);
@@ -148,10 +149,10 @@ impl Port {
             if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
                 == smoltcp::iface::PollResult::None
             {
-                return false;
+                break;
             }
         }
-        true
+        outlet.outcome()
     }
 
     /// Lets a connection without octets say what it has to; whether there was no

@@ -397,3 +397,29 @@ fn the_last_ack_of_tcp_goes_out_of_a_full_nic_too() {
     let said = pair.said(smolsmc_decode::Kind::Tcp);
     assert_eq!(said.iter().filter(|said| said.contains("FIN")).count(), 80, "none was said twice");
 }
+
+/// The same bench: whoever found the NIC full slept for a millisecond, and those that
+/// came later had the room.
+#[test]
+fn who_found_the_nic_full_goes_before_those_that_come_later() {
+    let mut pair = Pair::new(76);
+    let sockets: Vec<_> = (0..30).map(|_| pair.connect_with(plain())).collect();
+    pair.lan.set_room(CLIENT, 1);
+    for (client, _) in &sockets {
+        assert_eq!(pair.lan.stack(CLIENT).socket(*client).unwrap().send(&[7]), Ok(1));
+    }
+    let mut came = 0;
+    for step in 0.. {
+        assert!(step < 200, "{came} of 30 octets came");
+        // It has a SYN to send.
+        pair.begin(plain());
+        pair.lan.step_within(Duration::from_micros(1));
+        let arrived = |lan: &mut smolsmc_tests::sim::Lan, server| {
+            lan.stack(SERVER).socket(server).unwrap().recv(&mut [0]).is_ok()
+        };
+        came += sockets.iter().filter(|(_, server)| arrived(&mut pair.lan, *server)).count();
+        if came == 30 {
+            break;
+        }
+    }
+}
