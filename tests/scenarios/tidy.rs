@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("roce", &["wire", "verbs"]),
     ("rmb", &["wire", "verbs"]),
     ("stack", &["wire", "verbs", "clc", "llc", "cdc", "rmb"]),
-    ("smolsmc", &["wire", "verbs", "clc", "roce", "stack"]),
+    ("smolsmc", &["wire", "verbs", "clc", "cdc", "roce", "stack"]),
     ("decode", &["wire", "clc", "llc", "cdc", "roce"]),
     ("ethernet", &[]),
     ("shm", &["wire", "verbs"]),
