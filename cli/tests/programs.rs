@@ -51,7 +51,7 @@ fn redis_is_served_and_measured() {
     let measured = run("redis-benchmark", &benchmark);
     assert!(measured.contains("GET: ") && measured.contains("requests per second"), "{measured}");
     assert!(!measured.contains("rror"), "{measured}");
-    let (client, _) = proxies.end();
+    let (client, _) = proxies.end_after(0);
     assert!(client.success && client.stderr.contains("SMC-R v2.1"), "{}", client.stderr);
     server.kill().expect("it runs");
     server.wait().expect("it ends");
@@ -91,6 +91,6 @@ fn curl_and_wrk_fetch_pages() {
     let measured = run("wrk", &["-t", "1", "-c", "20", "-d", "2s", "--timeout", "30s", &url]);
     assert!(measured.contains("Requests/sec"), "{measured}");
     assert!(!measured.contains("Socket errors"), "{measured}");
-    let (client, _) = proxies.end();
+    let (client, _) = proxies.end_after(0);
     assert!(client.success && client.stderr.contains("SMC-R v2.1"), "{}", client.stderr);
 }

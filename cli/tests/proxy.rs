@@ -108,7 +108,7 @@ fn two_hundred_connections_at_once_keep_their_octets_apart() {
     for client in clients {
         client.join().expect("all of it came back");
     }
-    let (client, server) = proxies.end();
+    let (client, server) = proxies.end_after(200);
     let smcr =
         client.stderr.lines().filter(|line| line.contains("> 10.9.0.1:7000: SMC-R v2.1, client")).count();
     assert_eq!(smcr, 200, "{}", client.stderr);
@@ -117,7 +117,7 @@ fn two_hundred_connections_at_once_keep_their_octets_apart() {
 
 #[test]
 fn large_streams_pass_both_ways_at_once_with_half_close() {
-    let proxies = Proxies::start("proxy-large", server(echo), [&[], &["--quiet", "--json"]]);
+    let proxies = Proxies::start("proxy-large", server(echo), [&[], &["--quiet"]]);
     let entrance = proxies.entrance;
     let clients: Vec<_> =
         (0..4).map(|client| thread::spawn(move || round_trip(entrance, client, 8 << 20))).collect();
@@ -126,7 +126,7 @@ fn large_streams_pass_both_ways_at_once_with_half_close() {
     }
     round_trip(entrance, 9, 0);
     round_trip(entrance, 10, 1);
-    let (client, server) = proxies.end();
+    let (client, server) = proxies.end_after(6);
     let ends: Vec<serde_json::Value> =
         text(&client.stdout).lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     assert_eq!(ends.len(), 6);
@@ -154,7 +154,7 @@ fn reset_of_a_client_reaches_the_server() {
     set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket");
     drop(stream);
     assert_eq!(heard.recv_timeout(PATIENCE), Ok(Some(ErrorKind::ConnectionReset)));
-    let (client, server) = proxies.end();
+    let (client, server) = proxies.end_after(1);
     assert!(client.stderr.contains("the local end: Connection reset by peer"), "{}", client.stderr);
     assert!(server.stderr.contains("connection aborted by the peer"), "{}", server.stderr);
 }
@@ -171,7 +171,7 @@ fn reset_of_a_server_reaches_the_client() {
     stream.write_all(b"hello").expect("it is taken");
     let kind = stream.read(&mut [0; 5]).expect_err("no end of stream").kind();
     assert_eq!(kind, ErrorKind::ConnectionReset);
-    assert_ended(proxies.end(), 1);
+    assert_ended(proxies.end_after(1), 1);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn nobody_behind_the_proxy_is_a_reset_and_both_say_why() {
     let proxies = Proxies::start("proxy-nobody", target, [&[], &[]]);
     let kind = connect(proxies.entrance).read(&mut [0; 5]).expect_err("no end of stream").kind();
     assert_eq!(kind, ErrorKind::ConnectionReset);
-    let (_, server) = proxies.end();
+    let (_, server) = proxies.end_after(1);
     assert!(server.stderr.contains("the local end: Connection refused"), "{}", server.stderr);
 }
 
@@ -189,7 +189,7 @@ fn nothing_at_the_other_end_of_the_cable_is_a_reset() {
     let proxies = Proxies::start("proxy-strict", server(echo), [&["--eid", "OTHER"], &["--strict"]]);
     let kind = connect(proxies.entrance).read(&mut [0; 5]).expect_err("no end of stream").kind();
     assert_eq!(kind, ErrorKind::ConnectionReset);
-    let (client, _) = proxies.end();
+    let (client, _) = proxies.end_after(1);
     assert!(
         client.stderr.contains("SMC-R was demanded; TCP is all there is (we: 0x05000000"),
         "{}",
@@ -222,7 +222,7 @@ fn slow_reader_stops_its_own_writer_and_nobody_else() {
     let before = Instant::now();
     round_trip(proxies.entrance, 1, 1 << 20);
     assert!(before.elapsed() < PATIENCE, "the others go on");
-    drop(proxies.end());
+    drop(proxies.end_after(1));
 }
 
 #[test]
