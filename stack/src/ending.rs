@@ -85,6 +85,8 @@ impl<P: Provider> Shared<P> {
             group.pool.clear(provider);
             deadlines.forget(&mut group.deadline, Due::Group(key));
             groups.remove(key);
+            // Who waits for the stack to be idle looks again.
+            self.readiness_changed = true;
         }
     }
 }

@@ -47,7 +47,8 @@ pub struct Stack<P: Provider> {
 pub struct PollOutcome {
     /// Frames, completions or messages were moved.
     pub progressed: bool,
-    /// Some socket or listener may have become readable, writable or acceptable.
+    /// Some socket or listener may have become readable, writable or acceptable, or
+    /// the stack idle.
     pub readiness_changed: bool,
     /// A limit ended this call before there was nothing left to do: call again
     /// without waiting.

@@ -283,8 +283,11 @@ impl Tcp {
         }
     }
 
+    /// Aborts. Whose SYN nobody has answered yet is not told (RFC 9293 §3.10.5), or a
+    /// neighbour that does not exist would be waited for.
     pub(crate) fn abort(&mut self) {
         self.closed_here = true;
+        self.is_forgotten |= self.quiet.is_none() && self.state() == State::SynSent;
         match &mut self.quiet {
             Some(quiet) => quiet.abort(),
             None => self.socket_mut().abort(),

@@ -115,6 +115,19 @@ fn who_is_called_in_vain_is_forgotten() {
     assert_eq!(left(pair.lan.stack(CLIENT)), (0, 0, 0, 0));
 }
 
+/// Whoever gave up before anybody had answered waited on, with its port and its place
+/// among the connections, for a neighbour that does not exist.
+#[test]
+fn who_gives_up_before_an_answer_is_gone_at_once() {
+    let mut pair = Pair::new(77);
+    let nobody = SocketAddr::new(address_of(7), PORT);
+    let call = pair.lan.stack(CLIENT).connect(nobody, SocketOptions::default()).unwrap();
+    pair.lan.run_for(Duration::from_millis(100));
+    pair.close(CLIENT, call);
+    pair.lan.run_for(Duration::from_millis(1));
+    assert_eq!(left(pair.lan.stack(CLIENT)), (0, 0, 0, 0));
+}
+
 /// A Confirm that was on its way when the server's link failed is not taken for
 /// octets of the application.
 #[test]
