@@ -43,6 +43,9 @@ pub struct Driver {
     stats: Stats,
 }
 
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(1 << 40);
+
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
@@ -186,6 +189,26 @@ impl Driver {
     /// Arms, polls once more, and sleeps if there is still nothing: what comes
     /// before arming is seen by the poll, what comes after it wakes.
     fn sleep(&mut self, host: &mut impl Drive, now: Instant, most: Duration) -> io::Result<Turn> {
+        let (outcome, patience) = self.doze(host, now, most)?;
+        let Some(patience) = patience else { return Ok(Turn { outcome, ..Turn::default() }) };
+        let woken = Self::wait(&self.bell, &self.foreign, host, patience);
+        let heard = woken.as_ref().is_ok_and(|woken| woken.bell);
+        self.bell.rouse(heard);
+        let woken = woken?;
+        if woken.foreign {
+            self.look()?;
+        }
+        Ok(Turn { outcome, slept: true, timed_out: woken.timed_out })
+    }
+
+    /// Arms and polls once more; how long to sleep, if there is still nothing. Then the
+    /// bell is to be roused afterwards.
+    fn doze(
+        &mut self,
+        host: &mut impl Drive,
+        now: Instant,
+        most: Duration,
+    ) -> io::Result<(PollOutcome, Option<Duration>)> {
         let is_free = self.bell.doze() && !host.arm();
         let outcome = host.poll(now);
         // The stack may have no socket that a device's end would be told to.
@@ -200,20 +223,45 @@ impl Driver {
         };
         let patience = patience.map(|patience| host.timeout().map_or(patience, |most| patience.min(most)));
         let patience = patience.filter(|_| is_free && !came && !self.bell.has_ready());
-        let Some(patience) = patience else {
+        if patience.is_some() {
+            self.stats.sleeps += 1;
+        } else {
             self.bell.rouse(false);
             self.look_sometimes()?;
-            return Ok(Turn { outcome, ..Turn::default() });
-        };
-        self.stats.sleeps += 1;
-        let woken = Self::wait(&self.bell, &self.foreign, host, patience);
-        let heard = woken.as_ref().is_ok_and(|woken| woken.bell);
-        self.bell.rouse(heard);
-        let woken = woken?;
-        if woken.foreign {
-            self.look()?;
         }
-        Ok(Turn { outcome, slept: true, timed_out: woken.timed_out })
+        Ok((outcome, patience))
+    }
+
+    /// A turn that leaves the sleep to somebody else; for how long, if there is nothing.
+    pub(crate) fn turn_to_doze(
+        &mut self,
+        host: &mut impl Drive,
+        clock: &mut impl Clock,
+    ) -> io::Result<(PollOutcome, Option<Instant>, bool)> {
+        self.found.clear();
+        self.stats.turns += 1;
+        self.stats.clock_reads += 1;
+        let now = clock.now();
+        let outcome = host.poll(now);
+        if self.came(outcome, now) || !self.pace.sleeps(now) {
+            self.look_sometimes()?;
+            return Ok((outcome, None, false));
+        }
+        let (outcome, patience) = self.doze(host, now, FOR_EVER)?;
+        let until = patience.filter(|patience| *patience < FOR_EVER).map(|patience| now + patience);
+        Ok((outcome, until, patience.is_some()))
+    }
+
+    /// The sleep of somebody else is over.
+    pub(crate) fn rouse(&mut self) -> io::Result<()> {
+        self.bell.rouse(true);
+        if self.foreign_count > 0 { self.look() } else { Ok(()) }
+    }
+
+    /// What to sleep on beside the host's.
+    pub(crate) fn own_fds<'a>(&'a self, into: &mut Fds<'a>) {
+        into.read(self.bell.as_fd());
+        into.read(self.foreign.as_fd());
     }
 
     fn wait(bell: &Bell, foreign: &OwnedFd, host: &mut impl Drive, patience: Duration) -> io::Result<Woken> {
@@ -226,12 +274,12 @@ impl Driver {
             tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
             tv_nsec: (micros % 1_000_000 * 1000) as _,
         };
-        let count = match poll(&mut fds.0, Some(&timeout)) {
+        let count = match poll(&mut fds.polled, Some(&timeout)) {
             Ok(count) => count,
             Err(Errno::INTR) => return Ok(Woken::default()),
             Err(error) => return Err(error.into()),
         };
-        let is_ready = |at: usize| fds.0.get(at).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
+        let is_ready = |at: usize| fds.polled.get(at).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
         Ok(Woken { bell: is_ready(0), foreign: is_ready(1), timed_out: count == 0 })
     }
 

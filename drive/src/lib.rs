@@ -9,7 +9,8 @@
 //!
 //! A [`Driver::turn`] polls once and then, by its [`Mode`], returns at once or
 //! sleeps until something comes. The caller serves its sockets and turns again.
-//! A turn reads the clock once and never by itself: only through [`Clock`].
+//! A turn reads the clock once and never by itself: only through [`Clock`]. In
+//! somebody else's event loop a [`Guest`] says what to sleep on, and for how long.
 //!
 //! What it refuses to know: protocols, and which wire it is; those that can be
 //! slept on are behind features (`roce`, `ethernet`, `shm`), others implement
@@ -19,12 +20,14 @@
 
 mod bell;
 mod driver;
+mod guest;
 mod host;
 mod mode;
 mod wakes;
 
 pub use bell::Bell;
 pub use driver::{Driver, FOREIGN_BATCH, FOREIGN_EVERY, Stats, Token, Turn};
+pub use guest::{Guest, Next};
 pub use host::{Drive, Host};
 pub use mode::Mode;
 pub use wakes::{Fds, Wakes};

@@ -7,17 +7,23 @@ use smolsmc_wire::Duration;
 
 /// Descriptors to sleep on, as they are right now.
 #[derive(Debug, Default)]
-pub struct Fds<'a>(pub(crate) Vec<PollFd<'a>>);
+pub struct Fds<'a> {
+    pub(crate) polled: Vec<PollFd<'a>>,
+    /// Of each, whether it is waited for to be writable too.
+    pub(crate) writes: Vec<bool>,
+}
 
 impl<'a> Fds<'a> {
     /// Wakes when `fd` can be read.
     pub fn read(&mut self, fd: BorrowedFd<'a>) {
-        self.0.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        self.polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        self.writes.push(false);
     }
 
     /// Wakes when `fd` can be read or written.
     pub fn read_or_write(&mut self, fd: BorrowedFd<'a>) {
-        self.0.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::OUT));
+        self.polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::OUT));
+        self.writes.push(true);
     }
 }
 
