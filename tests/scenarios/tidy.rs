@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ibv", &["wire", "verbs"]),
     ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm"]),
     ("threads", &["wire", "verbs", "stack", "drive"]),
+    ("tasks", &["wire", "verbs", "stack", "drive"]),
     ("perf", &["wire", "verbs", "shm", "drive"]),
     ("cli", &["smolsmc", "decode", "ethernet", "perf", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
