@@ -80,6 +80,7 @@ enum Table {
     ActiveCrowd,
     BesideStreams,
     Contacts,
+    Tasks,
 }
 
 impl Table {
@@ -88,7 +89,12 @@ impl Table {
     const fn spins(self) -> bool {
         matches!(
             self,
-            Self::Rates | Self::IdleCrowd | Self::ActiveCrowd | Self::BesideStreams | Self::Contacts
+            Self::Rates
+                | Self::IdleCrowd
+                | Self::ActiveCrowd
+                | Self::BesideStreams
+                | Self::Contacts
+                | Self::Tasks
         )
     }
 
@@ -111,6 +117,7 @@ impl Table {
             Self::ActiveCrowd => sections::active_crowd(start, plan, progress),
             Self::BesideStreams => sections::beside_streams(start, plan, progress),
             Self::Contacts => sections::contacts(start, plan, progress),
+            Self::Tasks => sections::tasks(start, plan, progress),
         }
     }
 }

@@ -8,7 +8,7 @@ mod common;
 use common::{assert_refused, command, file_path, smolsmc, text};
 use serde_json::Value;
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 11] = [
     "tcp-spin",
     "tcp-block",
     "smoltcp",
@@ -18,8 +18,10 @@ const COLUMNS: [&str; 9] = [
     "busy",
     "interrupt",
     "adaptive",
+    "engine",
+    "poller",
 ];
-const WITHOUT_SPINNING: [&str; 3] = ["tcp-block", "verbs-event", "interrupt"];
+const WITHOUT_SPINNING: [&str; 4] = ["tcp-block", "verbs-event", "interrupt", "engine"];
 
 fn columns() -> &'static [&'static str] {
     match std::thread::available_parallelism().map_or(1, usize::from) {
@@ -42,6 +44,7 @@ fn tables() -> &'static [&'static str] {
         "active-crowd",
         "beside-streams",
         "contacts",
+        "tasks",
     ];
     if columns() == WITHOUT_SPINNING { &all[..6] } else { all }
 }
@@ -58,6 +61,7 @@ fn columns_of(section: &Value, row: usize) -> &'static [&'static str] {
         ("beside-streams", _) => &["streams-8"],
         ("contacts", 0) => &["first"],
         ("contacts", _) => &["smc", "tcp"],
+        ("tasks", _) => &["tasks-1", "tasks-8", "tasks-30"],
         _ => columns(),
     }
 }
@@ -76,7 +80,8 @@ fn assert_sound(column: &Value) {
         let blocks = figure["blocks"].as_array().unwrap();
         assert!(!blocks.is_empty(), "{name} of {}", column["id"]);
         // JSON has no word for what is not finite: that would be null here.
-        let sound = |value: &Value| value.as_f64().is_some_and(|value| value > 0.0);
+        let sound =
+            |value: &Value| value.as_f64().is_some_and(|value| value > 0.0 || name.starts_with("added"));
         assert!(blocks.iter().all(sound) && sound(&figure["value"]), "{name} of {}: {figure}", column["id"]);
     }
 }

@@ -26,6 +26,12 @@ pub enum What {
     Interrupt,
     /// Our stack that spins for a while, then sleeps.
     Adaptive,
+    /// Our stack on a thread of its own, and an application that blocks on another:
+    /// both asleep when nothing is there.
+    Engine,
+    /// The same with a thread that never sleeps, on the core where the application
+    /// does.
+    Poller,
     /// Two eventfds, which carry nothing: no column, but what wake-ups are held
     /// against.
     Eventfd,
@@ -46,7 +52,7 @@ pub struct Label {
 
 impl What {
     /// All that are columns, in the order they are printed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TcpSpin,
         Self::TcpBlock,
         Self::Smoltcp,
@@ -56,6 +62,8 @@ impl What {
         Self::Busy,
         Self::Interrupt,
         Self::Adaptive,
+        Self::Engine,
+        Self::Poller,
     ];
 
     /// Those that can be measured on so many cores: two ends that spin on one
@@ -68,7 +76,7 @@ impl What {
     /// Whether its ends spin while they wait.
     #[must_use]
     pub const fn spins(self) -> bool {
-        !matches!(self, Self::TcpBlock | Self::VerbsEvent | Self::Interrupt | Self::Eventfd)
+        !matches!(self, Self::TcpBlock | Self::VerbsEvent | Self::Interrupt | Self::Engine | Self::Eventfd)
     }
 
     /// How it is called.
@@ -84,6 +92,8 @@ impl What {
             Self::Busy => ("busy", "shm", "smolsmc SMC-R", "busy"),
             Self::Interrupt => ("interrupt", "shm", "smolsmc SMC-R", "interrupt"),
             Self::Adaptive => ("adaptive", "shm", "smolsmc SMC-R", "adaptive"),
+            Self::Engine => ("engine", "shm", "smolsmc SMC-R", "engine thread"),
+            Self::Poller => ("poller", "shm", "smolsmc SMC-R", "poller thread"),
             Self::Eventfd => ("eventfd", "eventfd", "no octets", "poll(2)"),
         };
         Label { id: Cow::Borrowed(id), wire, what: Cow::Borrowed(what), mode }

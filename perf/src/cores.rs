@@ -25,10 +25,24 @@ pub fn load() -> f64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default()
 }
 
-/// Nanoseconds of processor time this thread has had.
-pub(crate) fn thread_time() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// Whose processor time an end's is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ProcessorTime {
+    /// Both ends are in this process.
+    Thread,
+    /// With the threads of engines.
+    Process,
+}
+
+impl ProcessorTime {
+    /// So far.
+    pub(crate) fn nanos(self) -> u64 {
+        let time = clock_gettime(match self {
+            Self::Thread => ClockId::ThreadCPUTime,
+            Self::Process => ClockId::ProcessCPUTime,
+        });
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
 }
 
 /// Octets of memory of this process: its own, and what it shares with others.

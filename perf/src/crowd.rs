@@ -8,11 +8,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use smolsmc::{Event, RecvError, SendError, SocketHandle};
-use smolsmc_drive::Token;
+use smolsmc_drive::{Host, Token};
+use smolsmc_shm::{ShmNic, ShmPort};
 
 use crate::cores::pin;
 use crate::crowd_host::{CrowdHost, Kind};
-use crate::fault::Fault;
+use crate::fault::{Alive, Fault};
 use crate::near::{Cores, Cost};
 use crate::order::Order;
 use crate::peer::Peer;
@@ -82,6 +83,12 @@ impl Crowd {
             buffer: vec![7; 65_536],
             ports: Ports(FIRST_PORT),
         })
+    }
+
+    /// Its host, whether the other end lives, and that one.
+    pub(crate) fn into_parts(self) -> (Host<ShmNic, ShmPort>, Alive, Peer) {
+        let CrowdHost { host, alive, .. } = self.crowd;
+        (host, alive, self.peer)
     }
 
     /// Does something with the other end serving meanwhile.

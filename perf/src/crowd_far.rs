@@ -8,7 +8,6 @@ use std::time::Instant;
 use smolsmc::{ListenOptions, ListenerHandle, RecvError, SocketHandle};
 use smolsmc_drive::Token;
 
-use crate::cores::thread_time;
 use crate::crowd_host::{CrowdHost, Kind, MOST};
 use crate::fault::{Alive, Fault};
 use crate::order::{Control, Order, Report};
@@ -46,9 +45,9 @@ pub(crate) fn obey(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
     loop {
         match control.next_order()? {
             Order::Host => {
-                let (start, cpu) = (Instant::now(), thread_time());
+                let (start, cpu) = (Instant::now(), control.cpu());
                 server.host(control)?;
-                let report = Report { nanos: start.elapsed().as_nanos() as u64, cpu: thread_time() - cpu };
+                let report = Report { nanos: start.elapsed().as_nanos() as u64, cpu: control.cpu() - cpu };
                 control.next_order()?;
                 control.report(report)?;
             }

@@ -60,7 +60,7 @@ impl Kind {
 pub(crate) struct CrowdHost {
     pub(crate) host: Host<ShmNic, ShmPort>,
     pub(crate) driver: Driver,
-    alive: Alive,
+    pub(crate) alive: Alive,
     start: Instant,
     now: smolsmc::Instant,
     polls: u32,

@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::column::What;
-use crate::cores::{pin, thread_time};
+use crate::cores::{ProcessorTime, pin};
 use crate::end::{number, put_header};
 use crate::ends::Ends;
 use crate::fault::{Alive, Fault};
@@ -22,8 +22,8 @@ use crate::order::{Control, Order, Report};
 ///
 /// # Errors
 /// [`Fault`], if it cannot be told.
-pub fn obey(socket: UnixStream, alive: &Alive) -> Result<(), Fault> {
-    let mut control = Control::new(socket);
+pub(crate) fn obey(socket: UnixStream, time: ProcessorTime, alive: &Alive) -> Result<(), Fault> {
+    let mut control = Control::new(socket, time);
     match serve(&mut control, alive) {
         Err(Fault::Gone) => Err(Fault::Gone),
         Err(fault) => control.fail(&fault.to_string()),
@@ -31,8 +31,8 @@ pub fn obey(socket: UnixStream, alive: &Alive) -> Result<(), Fault> {
     }
 }
 
-/// [`obey`] of a process that was started to be the far end: the socket is its
-/// standard input, and it ends with its parent.
+/// Obeys as the process that was started to be the far end: the socket of who gives
+/// the orders is its standard input, and it ends with its parent.
 ///
 /// # Errors
 /// [`Fault`]; also if standard input is no socket.
@@ -44,7 +44,7 @@ pub fn obey_standard_input() -> Result<(), Fault> {
     }
     // If that is refused the sockets tell of the near end's death between blocks.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    obey(input.into(), &Alive::default())
+    obey(input.into(), ProcessorTime::Process, &Alive::default())
 }
 
 fn serve(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
@@ -67,7 +67,7 @@ fn obey_with(mut ends: Ends, control: &mut Control) -> Result<(), Fault> {
     let mut buffer = Vec::new();
     loop {
         let order = control.next_order()?;
-        let (start, cpu) = (Instant::now(), thread_time());
+        let (start, cpu) = (Instant::now(), control.cpu());
         match order {
             Order::Shape { size } => ends.bare.shape(size as usize),
             Order::Bounce { times } => ends.bare.bounce(false, times as u32)?,
@@ -94,7 +94,7 @@ fn obey_with(mut ends: Ends, control: &mut Control) -> Result<(), Fault> {
                 return Err(Fault::Impossible(format!("{order:?} has no place here")));
             }
         }
-        let report = Report { nanos: start.elapsed().as_nanos() as u64, cpu: thread_time() - cpu };
+        let report = Report { nanos: start.elapsed().as_nanos() as u64, cpu: control.cpu() - cpu };
         if let Order::Answer { what, .. } | Order::Serve { what, .. } = order {
             // What was sent last may not be on its way yet.
             ends.of(what)?.finish(&mut || control.has_news())?;
@@ -141,7 +141,7 @@ fn take(
 ) -> Result<(), Fault> {
     let end = ends.of(what)?;
     end.receive_many(buffer, LEAD)?;
-    let (start, cpu) = (Instant::now(), thread_time());
+    let (start, cpu) = (Instant::now(), control.cpu());
     end.receive_many(buffer, times)?;
-    control.report(Report { nanos: start.elapsed().as_nanos() as u64, cpu: thread_time() - cpu })
+    control.report(Report { nanos: start.elapsed().as_nanos() as u64, cpu: control.cpu() - cpu })
 }

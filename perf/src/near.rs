@@ -66,7 +66,7 @@ pub struct Cost {
 
 impl Lab {
     /// With the far end in a process of its own: `command`, whose standard input
-    /// will be the socket for [`obey`](crate::obey).
+    /// will be the socket for [`obey_standard_input`](crate::obey_standard_input).
     ///
     /// # Errors
     /// [`Fault`].

@@ -14,6 +14,7 @@ use rustix::net::{
 use smolsmc_wire::{Qpn, Rkey};
 
 use crate::column::What;
+use crate::cores::ProcessorTime;
 use crate::fault::Fault;
 use crate::raw::Names;
 
@@ -63,7 +64,7 @@ const REPORT_LEN: usize = 24;
 const SENTENCE_LEN: usize = 1024;
 /// Descriptors that are passed at most: the bare ring's memory, a socket for each
 /// wire of shared memory, and two eventfds.
-const DESCRIPTORS: usize = 5;
+const DESCRIPTORS: usize = 6;
 
 impl Order {
     fn words(self) -> [u64; 4] {
@@ -106,25 +107,33 @@ impl Order {
 
 /// One end of the socket.
 #[derive(Debug)]
-pub(crate) struct Control(UnixStream);
+pub(crate) struct Control {
+    socket: UnixStream,
+    time: ProcessorTime,
+}
 
 fn word(octets: &[u8]) -> u64 {
     octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 impl Control {
-    pub(crate) const fn new(socket: UnixStream) -> Self {
-        Self(socket)
+    pub(crate) const fn new(socket: UnixStream, time: ProcessorTime) -> Self {
+        Self { socket, time }
+    }
+
+    /// Nanoseconds of processor time this end has had.
+    pub(crate) fn cpu(&self) -> u64 {
+        self.time.nanos()
     }
 
     pub(crate) fn order(&mut self, order: Order) -> Result<(), Fault> {
         let octets: Vec<u8> = order.words().into_iter().flat_map(u64::to_le_bytes).collect();
-        self.0.write_all(&octets).map_err(|_| Fault::Gone)
+        self.socket.write_all(&octets).map_err(|_| Fault::Gone)
     }
 
     pub(crate) fn next_order(&mut self) -> Result<Order, Fault> {
         let mut octets = [0; ORDER_LEN];
-        self.0.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
+        self.socket.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
         let mut words = [0; 4];
         words.iter_mut().zip(octets.chunks(8)).for_each(|(to, octets)| *to = word(octets));
         Order::of(words).ok_or_else(|| Fault::Impossible("an order that makes no sense".to_owned()))
@@ -143,24 +152,24 @@ impl Control {
     fn say(&mut self, words: [u64; 3], sentence: &str) -> Result<(), Fault> {
         let mut octets: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
         octets.extend(sentence.bytes());
-        self.0.write_all(&octets).map_err(|_| Fault::Gone)
+        self.socket.write_all(&octets).map_err(|_| Fault::Gone)
     }
 
     pub(crate) fn next_report(&mut self) -> Result<Report, Fault> {
         let mut octets = [0; REPORT_LEN];
-        self.0.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
+        self.socket.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
         let [kind, nanos, cpu] = [0, 8, 16].map(|at| word(&octets[at..at + 8]));
         if kind == 0 {
             return Ok(Report { nanos, cpu });
         }
         let mut sentence = vec![0; (nanos as usize).min(SENTENCE_LEN)];
-        self.0.read_exact(&mut sentence).map_err(|_| Fault::Gone)?;
+        self.socket.read_exact(&mut sentence).map_err(|_| Fault::Gone)?;
         Err(Fault::Far(String::from_utf8_lossy(&sentence).into_owned()))
     }
 
     /// Whether the other end has said something, or is gone.
     pub(crate) fn has_news(&self) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
     }
 
@@ -168,9 +177,9 @@ impl Control {
     pub(crate) fn exchange(&mut self, own: Names) -> Result<Names, Fault> {
         let words = [u64::from(own.qpn.value()), own.iova, u64::from(own.rkey.0)];
         let octets: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-        self.0.write_all(&octets).map_err(|_| Fault::Gone)?;
+        self.socket.write_all(&octets).map_err(|_| Fault::Gone)?;
         let mut octets = [0; 24];
-        self.0.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
+        self.socket.read_exact(&mut octets).map_err(|_| Fault::Gone)?;
         let [qpn, iova, rkey] = [0, 8, 16].map(|at| word(&octets[at..at + 8]));
         Ok(Names { qpn: Qpn::new(qpn as u32), iova, rkey: Rkey(rkey as u32) })
     }
@@ -179,7 +188,7 @@ impl Control {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(files));
-        let sent = sendmsg(&self.0, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::NOSIGNAL);
+        let sent = sendmsg(&self.socket, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::NOSIGNAL);
         sent.map(drop).map_err(Fault::system("descriptors to pass"))
     }
 
@@ -188,7 +197,7 @@ impl Control {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut one = [0];
         let mut octets = [IoSliceMut::new(&mut one)];
-        recvmsg(&self.0, &mut octets, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        recvmsg(&self.socket, &mut octets, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
             .map_err(Fault::system("descriptors that were passed"))?;
         let mut files = Vec::new();
         for message in ancillary.drain() {
@@ -202,7 +211,7 @@ impl Control {
 
 impl AsFd for Control {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

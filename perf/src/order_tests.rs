@@ -2,7 +2,7 @@ use super::*;
 
 fn pair() -> [Control; 2] {
     let (a, b) = UnixStream::pair().unwrap();
-    [Control::new(a), Control::new(b)]
+    [a, b].map(|socket| Control::new(socket, ProcessorTime::Thread))
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn orders_arrive_as_they_were_given() {
         near.order(order).unwrap();
         assert_eq!(far.next_order().unwrap(), order);
     }
-    near.0.write_all(&[9; ORDER_LEN]).unwrap();
+    near.socket.write_all(&[9; ORDER_LEN]).unwrap();
     assert!(matches!(far.next_order(), Err(Fault::Impossible(_))));
     drop(near);
     assert!(matches!(far.next_order(), Err(Fault::Gone)));
@@ -53,6 +53,6 @@ fn descriptors_are_passed() {
     let [near, far] = pair();
     near.pass(&[near.as_fd(); DESCRIPTORS]).unwrap();
     assert_eq!(far.passed::<DESCRIPTORS>().unwrap().len(), DESCRIPTORS);
-    near.0.shutdown(std::net::Shutdown::Both).unwrap();
+    near.socket.shutdown(std::net::Shutdown::Both).unwrap();
     assert!(far.passed::<1>().is_err());
 }

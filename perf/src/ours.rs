@@ -75,13 +75,11 @@ impl OursOpening {
     /// # Errors
     /// [`Fault`].
     pub fn complete(self, alive: &Alive) -> Result<Ours, Fault> {
-        let Self(number, opening) = self;
-        let (nic, devices) = opening.complete(GREETING).map_err(Fault::wire("shared memory"))?;
-        let stack = Stack::new(config(number), nic, smolsmc::Instant::ZERO);
-        let stack = stack.map_err(Fault::wire("the stack's configuration"))?;
+        let number = self.0;
+        let host = self.host()?;
         let driver = Driver::new(Mode::Busy).map_err(Fault::system("descriptors"))?;
         let mut ours = Ours {
-            host: Host { stack, devices },
+            host,
             driver,
             alive: alive.clone(),
             listeners: Vec::new(),
@@ -95,6 +93,17 @@ impl OursOpening {
             ours.open(n, carrier, number == 1)?;
         }
         Ok(ours)
+    }
+
+    /// Its stack and device, once the other end has greeted too.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(crate) fn host(self) -> Result<Host<ShmNic, ShmPort>, Fault> {
+        let Self(number, opening) = self;
+        let (nic, devices) = opening.complete(GREETING).map_err(Fault::wire("shared memory"))?;
+        let stack = Stack::new(config(number), nic, smolsmc::Instant::ZERO);
+        Ok(Host { stack: stack.map_err(Fault::wire("the stack's configuration"))?, devices })
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::cores::thread_time;
+use crate::cores::ProcessorTime;
 use crate::far::obey;
 use crate::fault::{Alive, Fault};
 use crate::order::{Control, Order, Report};
@@ -40,7 +40,11 @@ impl Peer {
         let child = child.map_err(Fault::system("a process for the far end"))?;
         let alive = Alive::default();
         let watch = Some(watch(&child, alive.clone())?);
-        Ok(Self { control: Control::new(control), alive, far: Far::Process { child, watch } })
+        Ok(Self {
+            control: Control::new(control, ProcessorTime::Process),
+            alive,
+            far: Far::Process { child, watch },
+        })
     }
 
     /// A thread of this process.
@@ -50,10 +54,14 @@ impl Peer {
         let its = alive.clone();
         let thread = std::thread::spawn(move || {
             // What goes wrong was told over the socket, or nobody listens.
-            let _ = obey(socket, &its);
+            let _ = obey(socket, ProcessorTime::Thread, &its);
             its.end();
         });
-        Ok(Self { control: Control::new(control), alive, far: Far::Thread(Some(thread)) })
+        Ok(Self {
+            control: Control::new(control, ProcessorTime::Thread),
+            alive,
+            far: Far::Thread(Some(thread)),
+        })
     }
 
     /// What goes wrong in `with` is explained as well as it can be.
@@ -74,9 +82,9 @@ impl Peer {
     ) -> Result<(T, Report, u64), Fault> {
         self.explained(|control, _| {
             control.order(order)?;
-            let cpu = thread_time();
+            let cpu = control.cpu();
             let result = part(control)?;
-            let cpu = thread_time() - cpu;
+            let cpu = control.cpu() - cpu;
             Ok((result, control.next_report()?, cpu))
         })
     }

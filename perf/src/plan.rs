@@ -27,6 +27,8 @@ pub struct Plan {
     pub crowds: Vec<usize>,
     /// Connections that are all active.
     pub active: usize,
+    /// Tasks on one core, the fewest first.
+    pub tasks: Vec<usize>,
     /// Milliseconds of a block of many connections.
     pub crowd_millis: u32,
 }
@@ -49,6 +51,7 @@ impl Plan {
             paced: 100,
             crowds: vec![0, 1000, 10_000],
             active: 1000,
+            tasks: vec![1, 8, 64, 1000],
             crowd_millis: 100,
         }
     }
@@ -68,6 +71,7 @@ impl Plan {
             paced: 10,
             crowds: vec![0, 10, 100],
             active: 30,
+            tasks: vec![1, 8, 30],
             crowd_millis: 10,
         }
     }

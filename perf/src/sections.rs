@@ -6,6 +6,7 @@ mod one_way;
 mod rates;
 mod requests;
 mod round_trips;
+mod tasks;
 
 pub use asleep::{idle, wake_ups};
 pub use crowd::{Start, active_crowd, beside_streams, contacts, idle_crowd};
@@ -13,6 +14,7 @@ pub use one_way::{messages, streams};
 pub use rates::rates;
 pub use requests::requests;
 pub use round_trips::round_trips;
+pub use tasks::tasks;
 
 use crate::What;
 use crate::fault::Fault;

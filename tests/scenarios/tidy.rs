@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm"]),
     ("threads", &["wire", "verbs", "stack", "drive"]),
     ("tasks", &["wire", "verbs", "stack", "drive"]),
-    ("perf", &["wire", "verbs", "shm", "drive"]),
+    ("perf", &["wire", "verbs", "shm", "drive", "threads", "tasks"]),
     ("cli", &["smolsmc", "decode", "ethernet", "perf", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
     ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),

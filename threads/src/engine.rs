@@ -114,6 +114,7 @@ pub(crate) enum Question {
     /// The next job: in here only so that questions and jobs of a thread keep their
     /// order.
     Job,
+    Mode(Mode),
     Stop,
 }
 
@@ -195,6 +196,14 @@ impl<P: Provider + Wakes + 'static> Engine<P> {
         self.jobs.send(job).map_err(|_| self.handle.ended())?;
         self.handle.ask(Question::Job).map_err(|_| self.handle.ended())?;
         done.recv().map_err(|_| self.handle.ended())
+    }
+
+    /// Lets it wait otherwise from its next turn on.
+    ///
+    /// # Errors
+    /// If the engine has ended.
+    pub fn set_mode(&self, mode: Mode) -> Result<(), EngineError> {
+        self.handle.ask(Question::Mode(mode)).map_err(|_| self.handle.ended())
     }
 
     /// Stops it in order: nothing is listened to any more, all streams are closed

@@ -138,6 +138,7 @@ impl<P: Provider + Wakes, D: Device + Wakes, C: Clock> Worker<P, D, C> {
                 }
                 Question::Wish { token, wish } => self.wish(token, wish),
                 Question::Job => self.jobs.try_iter().take(1).for_each(|job| job(&mut self.host.stack)),
+                Question::Mode(mode) => self.driver.set_mode(mode),
                 Question::Stop => self.stop(),
             }
         }

@@ -368,6 +368,11 @@ fn idle_engine_sleeps() {
     let pair = pair(&Options::usual());
     let (_client, _server, _listener) = pair.connected();
     let handle: Handle = pair.client.handle();
+    let turned = || pair.client.run(|_| ()).unwrap();
+    pair.client.set_mode(Mode::Busy).unwrap();
+    turned();
+    pair.client.set_mode(Mode::Interrupt).unwrap();
+    turned();
     thread::sleep(Duration::from_millis(500));
     drop(handle);
     drop((_client, _server));

@@ -20,14 +20,14 @@ use crate::statistics::{fairness, quantile};
 /// How a far end is started, and where.
 pub struct Start<'a> {
     /// Makes a command whose standard input will be the socket for
-    /// [`obey`](crate::obey).
+    /// [`obey_standard_input`](crate::obey_standard_input).
     pub command: &'a dyn Fn() -> Command,
     /// The ends' cores: two of them, as all of this spins.
     pub cores: Cores,
 }
 
 impl Start<'_> {
-    fn crowd(&self) -> Result<Crowd, Fault> {
+    pub(super) fn crowd(&self) -> Result<Crowd, Fault> {
         Crowd::with_process((self.command)(), self.cores)
     }
 }
@@ -37,7 +37,7 @@ const STREAMS: usize = 8;
 /// Contacts being made at any moment.
 const CONCURRENT: [usize; 5] = [1, 4, 16, 64, 200];
 
-fn label(id: String, what: String) -> Label {
+pub(super) fn label(id: String, what: String) -> Label {
     Label { id: Cow::Owned(id), wire: "shm", what: Cow::Owned(what), mode: "busy" }
 }
 
