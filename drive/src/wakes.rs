@@ -1,6 +1,6 @@
 //! What a thread can sleep on.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use smolsmc_wire::Duration;
@@ -14,8 +14,11 @@ pub struct Fds<'a> {
 }
 
 impl<'a> Fds<'a> {
-    /// Wakes when `fd` can be read.
+    /// Wakes when `fd` can be read. One that is there already is not waited for twice.
     pub fn read(&mut self, fd: BorrowedFd<'a>) {
+        if self.polled.iter().any(|known| known.as_fd().as_raw_fd() == fd.as_raw_fd()) {
+            return;
+        }
         self.polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         self.writes.push(false);
     }
@@ -71,7 +74,6 @@ impl Wakes for smolsmc_ethernet::Port {
     }
 
     fn fds<'a>(&'a self, into: &mut Fds<'a>) {
-        use std::os::fd::AsFd;
         // One that has ended is readable for ever, and has nothing to say.
         if self.has_ended() {
         } else if Self::wants_write(self) {

@@ -17,6 +17,9 @@ use crate::wire::{Which, Wire, WireRing};
 /// How often in a row nothing may come before the system is asked whether the
 /// peer is still there.
 const IDLE_LOOKS: u32 = 1024;
+/// Times it is armed with no frame in between, between two looks for late rings and for
+/// the peer.
+const ARMS: u32 = 8;
 
 /// A header a frame has in its ring: its length, and nothing else.
 const KIND: u32 = 0x6574_6801;
@@ -30,6 +33,8 @@ pub struct ShmPort {
     sender: Sender,
     idle: u32,
     is_armed: bool,
+    /// Times since then.
+    arms: u32,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl ShmPort {
             sender: Sender { wire: wire.clone(), outgoing, frame, mtu, lost: 0 },
             idle: 0,
             is_armed: false,
+            arms: 0,
         }
     }
 
@@ -74,10 +80,17 @@ impl ShmPort {
     /// then do not sleep.
     pub fn arm(&mut self) -> bool {
         let wire = &self.sender.wire;
-        wire.silence_frame_bell();
-        wish(wire.own.word(layout::FRAME_WISHES), wish::MESSAGE);
-        self.is_armed = true;
-        wire.look_for_peer();
+        // No frame was taken since the last time, and none was rung for but by a ring
+        // that came late: now and then is enough for those, and for a peer that is gone,
+        // which the socket tells of too. Each is a system call.
+        self.arms = if self.is_armed { self.arms.wrapping_add(1) } else { 0 };
+        if self.arms.is_multiple_of(ARMS) {
+            wire.silence_frame_bell();
+            wire.look_for_peer();
+        }
+        if !core::mem::replace(&mut self.is_armed, true) {
+            wish(wire.own.word(layout::FRAME_WISHES), wish::MESSAGE);
+        }
         self.incoming.peek().is_some() || wire.fault().is_some()
     }
 

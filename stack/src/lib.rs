@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+mod arming;
 mod completions;
 mod config;
 mod connection;

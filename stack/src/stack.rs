@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use slotmap::SlotMap;
 use smolsmc_llc::{self as llc, Role};
-use smolsmc_verbs::{ArmFor, Completion, CompletionVector, FrameEngine, Provider};
+use smolsmc_verbs::{Completion, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
@@ -149,13 +149,16 @@ impl<P: Provider> Stack<P> {
         let mut completions = self.shared.completions(&mut self.connections);
         self.shared.provider_events();
         self.settle();
+        let is_calm = completions == 0 && self.shared.dirty.is_empty();
         let served = self.serve(devices);
         self.time_waits_out(devices);
         let said = self.shared.transmit(&mut self.connections);
         let (frames_out, out_full) = self.frames_out(devices);
-        // What failed at once has completed already, and no frame will tell.
-        completions += self.shared.completions(&mut self.connections);
-        self.settle();
+        if !(is_calm && said == 0 && frames_out == 0) {
+            // What failed at once has completed already, and no frame will tell.
+            completions += self.shared.completions(&mut self.connections);
+            self.settle();
+        }
         self.wake();
         let work = frames_in + completions + said + frames_out;
         let progressed = work > 0;
@@ -191,13 +194,6 @@ impl<P: Provider> Stack<P> {
             Some(at) => Wakeup::At(at),
             None => Wakeup::OnInput,
         }
-    }
-
-    /// Asks the provider for a notification at the next completion. True if
-    /// something waits already: then poll again instead of sleeping.
-    pub fn arm(&mut self) -> bool {
-        let Shared { provider, cqs, .. } = &mut self.shared;
-        cqs.iter().fold(false, |waits, (_, cq)| provider.arm_cq(*cq, ArmFor::Next).unwrap_or(false) | waits)
     }
 
     /// The provider, to look at or to change what it is made of.

@@ -13,6 +13,7 @@ mod events;
 mod failing;
 mod groups;
 mod hostile;
+mod incast;
 mod meddling;
 mod mended;
 mod options;

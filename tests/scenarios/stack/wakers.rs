@@ -192,3 +192,47 @@ fn whoever_waits_for_a_listener_hears_of_its_end() {
     pair.lan.stack(SERVER).unlisten(listener);
     assert!(ended.take());
 }
+
+/// Whether the NIC notified since it was armed.
+fn is_notified(pair: &mut Pair, host: usize) -> bool {
+    use smolsmc::Provider;
+    let provider = pair.lan.stack(host).provider_mut();
+    std::iter::from_fn(|| provider.next_notification()).count() > 0
+}
+
+/// Who sleeps in interrupt mode woke up twice for each answer: once for the
+/// acknowledgement of what it had asked.
+#[test]
+fn an_acknowledgement_wakes_only_if_something_waits_for_it() {
+    let mut pair = Pair::new(72);
+    let (client, server) = pair.connect();
+    is_notified(&mut pair, CLIENT);
+    // After some more it asks the peer whether it keeps up (TEST LINK).
+    for round in 0..15 {
+        assert_eq!(pair.lan.stack(CLIENT).socket(client).unwrap().send(&[7]), Ok(1));
+        // The message goes; then there is nothing to wait for but an answer.
+        pair.lan.step_within(Duration::from_micros(1));
+        pair.lan.stack(CLIENT).arm();
+        pair.lan.run_for(Duration::from_millis(1));
+        assert!(!is_notified(&mut pair, CLIENT), "{round}: nobody has sent anything");
+    }
+    assert_eq!(pair.lan.stack(SERVER).socket(server).unwrap().send(&[7]), Ok(1));
+    pair.lan.run_for(Duration::from_millis(1));
+    assert!(is_notified(&mut pair, CLIENT), "an answer wakes");
+
+    // No room in the ring: it comes back with an acknowledgement, and nothing else.
+    while pair.lan.stack(CLIENT).socket(client).unwrap().send(&[7; 4096]).is_ok() {}
+    pair.lan.step_within(Duration::from_micros(1));
+    pair.lan.stack(CLIENT).arm();
+    pair.lan.run_for(Duration::from_millis(1));
+    assert!(is_notified(&mut pair, CLIENT), "who waits for room is woken");
+
+    // Nor does its end come without.
+    let (client, _) = pair.connect();
+    is_notified(&mut pair, CLIENT);
+    pair.lan.stack(CLIENT).socket(client).unwrap().shutdown();
+    pair.lan.step_within(Duration::from_micros(1));
+    pair.lan.stack(CLIENT).arm();
+    pair.lan.run_for(Duration::from_millis(1));
+    assert!(is_notified(&mut pair, CLIENT), "what ends is woken");
+}
