@@ -12,7 +12,7 @@ use smolsmc_drive::{Host, Token};
 use smolsmc_shm::{ShmNic, ShmPort};
 
 use crate::cores::pin;
-use crate::crowd_host::{CrowdHost, Kind};
+use crate::crowd_host::{CrowdHost, Kind, PIECE};
 use crate::fault::{Alive, Fault};
 use crate::near::{Cores, Cost};
 use crate::order::Order;
@@ -80,7 +80,7 @@ impl Crowd {
             peer,
             echoes: Vec::new(),
             sinks: Vec::new(),
-            buffer: vec![7; 65_536],
+            buffer: vec![7; PIECE],
             ports: Ports(FIRST_PORT),
         })
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use smolsmc::{ListenOptions, ListenerHandle, RecvError, SocketHandle};
 use smolsmc_drive::Token;
 
-use crate::crowd_host::{CrowdHost, Kind, MOST};
+use crate::crowd_host::{CrowdHost, Kind, MOST, PIECE};
 use crate::fault::{Alive, Fault};
 use crate::order::{Control, Order, Report};
 
@@ -38,7 +38,7 @@ pub(crate) fn obey(control: &mut Control, alive: &Alive) -> Result<(), Fault> {
         listeners: [None; Kind::ALL.len()],
         places: Vec::new(),
         free: Vec::new(),
-        buffer: vec![0; 65_536],
+        buffer: vec![0; PIECE],
     };
     server.listen()?;
     control.report(Report::default())?;

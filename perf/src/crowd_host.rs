@@ -26,6 +26,9 @@ const PIECES: u32 = 1 << 16;
 /// Octets that the other end may write: a small ring for each connection.
 const MEMORY: u64 = 1 << 30;
 
+/// Octets that an application hands over, or takes, between two polls beside others.
+pub(crate) const PIECE: usize = 16 * 1024;
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -242,6 +242,9 @@ pub struct Limits {
     pub peer_receives: u32,
     /// Octets a connection writes before another one's turn.
     pub write_turn: u32,
+    /// Octets written in one `poll`, and at most one turn more: then frames, messages
+    /// and the application have theirs.
+    pub octets: u32,
     /// Frames taken from a port, and given to it, in one `poll`.
     pub frames: usize,
     /// Completions taken in one `poll`.
@@ -265,6 +268,7 @@ impl Limits {
         messages: 16,
         peer_receives: 48,
         write_turn: 64 * 1024,
+        octets: 128 * 1024,
         frames: 256,
         completions: 256,
         events: 256,
@@ -276,6 +280,7 @@ impl Limits {
             ("receives", self.receives as usize),
             ("messages", self.messages as usize),
             ("write_turn", self.write_turn as usize),
+            ("octets", self.octets as usize),
             ("frames", self.frames),
             ("completions", self.completions),
         ];

@@ -19,6 +19,7 @@ use crate::deadlines::Deadline;
 use crate::handle::SocketHandle;
 use crate::place::Place;
 use crate::probe::Unproven;
+use crate::ready::Ready;
 use crate::receives::{RECEIVE_LEN, Receives};
 use crate::transport::GroupNumber;
 
@@ -204,7 +205,7 @@ pub(crate) struct Link {
     pub(crate) unproven: Unproven,
     pub(crate) messages_received: u64,
     /// Connections with something to say, in turn.
-    pub(crate) ready: VecDeque<SocketHandle>,
+    pub(crate) ready: Ready,
     /// LLC messages for which there was no room yet.
     pub(crate) unsaid: VecDeque<llc::Message>,
     pub(crate) failed: Option<WcStatus>,
@@ -299,7 +300,7 @@ impl Link {
             slot_waits: 0,
             unproven: Unproven::new(peer_receives),
             messages_received: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             unsaid: VecDeque::new(),
             failed: None,
             is_down: false,

@@ -49,6 +49,7 @@ mod place;
 mod port;
 mod probe;
 mod quiet;
+mod ready;
 mod receives;
 mod rendezvous;
 mod shared;

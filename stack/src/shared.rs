@@ -24,6 +24,7 @@ use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::place::{Place, choose_gid};
 use crate::port::{Port, Tuple};
+use crate::ready::SHORT;
 use crate::spare::Spare;
 use crate::stats::StackStats;
 use crate::time_wait::TimeWaits;
@@ -304,7 +305,7 @@ impl<P: Provider> Shared<P> {
         let Some(group) = self.groups.get_mut(smc.group) else { return };
         let Some(link) = group.link_mut(smc.link) else { return };
         smc.is_queued = true;
-        link.ready.push_back(handle);
+        link.ready.push(handle, smc.flow.waiting() <= SHORT);
         if !group.is_queued {
             group.is_queued = true;
             self.ready.push_back(smc.group);

@@ -152,7 +152,7 @@ impl<P: Provider> Stack<P> {
         let is_calm = completions == 0 && self.shared.dirty.is_empty();
         let served = self.serve(devices);
         self.time_waits_out(devices);
-        let said = self.shared.transmit(&mut self.connections);
+        let (said, has_more_to_say) = self.shared.transmit(&mut self.connections);
         let (frames_out, out_full) = self.frames_out(devices);
         if !(is_calm && said == 0 && frames_out == 0) {
             // What failed at once has completed already, and no frame will tell.
@@ -169,7 +169,11 @@ impl<P: Provider> Stack<P> {
         PollOutcome {
             progressed,
             readiness_changed: self.shared.readiness_changed,
-            more: frames_in >= limits.frames || completions >= limits.completions || served || out_full,
+            more: frames_in >= limits.frames
+                || completions >= limits.completions
+                || served
+                || out_full
+                || has_more_to_say,
         }
     }
 

@@ -16,23 +16,42 @@ use crate::shared::{Connections, Shared};
 
 impl<P: Provider> Shared<P> {
     /// Lets every link say what its connections have to say, in turn, while
-    /// there is room for messages: no room, no write.
-    pub(crate) fn transmit(&mut self, connections: &mut Connections) -> usize {
+    /// there is room for messages (no room, no write), and until so many octets have
+    /// been written that others have their turn. How many messages, and whether there
+    /// is more.
+    pub(crate) fn transmit(&mut self, connections: &mut Connections) -> (usize, bool) {
         let mut said = 0;
+        let mut budget = self.config.limits.octets;
         while let Some(key) = self.ready.pop_front() {
             if let Some(group) = self.groups.get_mut(key) {
                 group.is_queued = false;
             }
             for place in 0..MAX_LINKS {
-                while let Some((handle, more)) = self.one_turn(connections, key, place) {
+                while budget > 0
+                    && let Some((handle, more)) = self.one_turn(connections, key, place, &mut budget)
+                {
                     said += 1;
                     if more && let Some(connection) = connections.get_mut(handle) {
                         self.queue(handle, connection);
                     }
                 }
             }
+            if budget == 0 {
+                self.continue_later(key);
+                return (said, !self.ready.is_empty());
+            }
         }
-        said
+        (said, false)
+    }
+
+    /// A group may have had to stop in the middle.
+    #[cold]
+    fn continue_later(&mut self, key: GroupKey) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if !group.is_queued && group.can_say() {
+            group.is_queued = true;
+            self.ready.push_back(key);
+        }
     }
 
     /// One connection's turn on a link: which, and whether it has more to say.
@@ -42,6 +61,7 @@ impl<P: Provider> Shared<P> {
         connections: &mut Connections,
         key: GroupKey,
         place: usize,
+        budget: &mut u32,
     ) -> Option<(SocketHandle, bool)> {
         let link = self.groups.get_mut(key)?.link_mut(place)?;
         let is_over = link.failed.is_some();
@@ -53,7 +73,7 @@ impl<P: Provider> Shared<P> {
             }
             return None;
         }
-        let handle = link.ready.pop_front()?;
+        let handle = link.ready.pop()?;
         let Some(Phase::Smc(smc)) = connections.get_mut(handle).map(|connection| &mut connection.phase)
         else {
             return Some((handle, false));
@@ -63,8 +83,11 @@ impl<P: Provider> Shared<P> {
             return Some((handle, false));
         }
         let turn = self.config.limits.write_turn;
+        let written = smc.flow.totals().0;
         match smc.say(&mut self.provider, link, handle, turn) {
             Ok(()) => {
+                // At most a turn.
+                *budget = budget.saturating_sub((smc.flow.totals().0 - written) as u32);
                 let asks = link.unproven.is_due();
                 let more = smc.has_something_to_say();
                 if asks {

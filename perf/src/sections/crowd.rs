@@ -159,7 +159,7 @@ pub fn beside_streams(start: &Start<'_>, plan: &Plan, progress: Progress<'_>) ->
         Row { label: format!("the {STREAMS} streams meanwhile"), key: 0.0, cells: vec![rates] },
     ];
     let note = "One connection has round trips; between two polls the same thread gives one of eight others of the \
-                same link up to 64 KiB, in turn, as does who takes them. Their rings have 512 KiB.";
+                same link up to 16 KiB, in turn, as does who takes them. Their rings have 512 KiB.";
     Ok(section("beside-streams", "Small messages beside streams", note, ("octets", &["alone"]), rows))
 }
 

@@ -214,10 +214,11 @@ fn what_was_not_read_before_time_wait_is_over_can_be_read_after_it() {
 
 #[test]
 fn limits_of_nothing_are_refused() {
-    let zero: [fn(&mut smolsmc::Limits); 5] = [
+    let zero: [fn(&mut smolsmc::Limits); 6] = [
         |limits| limits.receives = 0,
         |limits| limits.messages = 0,
         |limits| limits.write_turn = 0,
+        |limits| limits.octets = 0,
         |limits| limits.frames = 0,
         |limits| limits.completions = 0,
     ];

@@ -24,6 +24,7 @@ mod segments;
 mod shut_window;
 mod silent;
 mod sockets;
+mod turns;
 mod two_links;
 mod urgent;
 mod versions;

@@ -49,7 +49,7 @@ pub(super) fn config(index: usize, plan: &HostPlan, random: &mut Random) -> Conf
     (limits.connections, limits.handshakes, limits.groups) = (64, 32, plan.groups);
     (limits.frames, limits.completions) = (plan.frames, plan.completions);
     (limits.receives, limits.messages) = (plan.receives, plan.messages);
-    (limits.write_turn, limits.tcp_buffer) = (plan.write_turn, 16 * 1024);
+    (limits.write_turn, limits.octets, limits.tcp_buffer) = (plan.write_turn, plan.write_turn, 16 * 1024);
     if plan.short_idle {
         config.timers.idle_server = Duration::from_millis(1500);
         config.timers.idle_client = Duration::from_millis(2500);
