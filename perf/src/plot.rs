@@ -31,9 +31,9 @@ const BOTTOM: f64 = 400.0;
 
 /// Colours that can be told apart, also by who is colour-blind with the marks'
 /// help.
-const COLOURS: [&str; 10] = [
+const COLOURS: [&str; 11] = [
     "#0072b2", "#56b4e9", "#009e73", "#333333", "#d55e00", "#e69f00", "#cc3377", "#8844aa", "#7a7a00",
-    "#777777",
+    "#777777", "#8c510a",
 ];
 
 /// A logarithmic axis from one power of ten to another.
