@@ -39,6 +39,12 @@ pub struct Driver {
     since_look: u32,
     /// Devices that were up when the caller was told last.
     up: usize,
+    /// The least time from one wake-up by the host to the next one.
+    period: Duration,
+    /// The host wakes nobody before that.
+    calm_until: Instant,
+    /// The last sleep was one that the host could end.
+    slept_armed: bool,
     found: Vec<Token>,
     stats: Stats,
 }
@@ -84,6 +90,9 @@ impl Driver {
             foreign_count: 0,
             since_look: 0,
             up: 0,
+            period: Duration::ZERO,
+            calm_until: Instant::ZERO,
+            slept_armed: false,
             found: Vec::with_capacity(FOREIGN_BATCH),
             stats: Stats::default(),
         })
@@ -98,6 +107,15 @@ impl Driver {
     /// Waits otherwise from the next turn on.
     pub const fn set_mode(&mut self, mode: Mode) {
         self.pace = Pace::new(mode);
+    }
+
+    /// Lets the host end a sleep once in `period` at most; none by default. What comes
+    /// meanwhile is dealt with at the period's end, all of it at once: fewer wake-ups
+    /// for more latency. Bells, wakers, foreign descriptors and the stack's own
+    /// deadlines wake as ever. (By time only: who sleeps cannot count what has come.)
+    pub const fn moderate(&mut self, period: Duration) {
+        self.period = period;
+        self.calm_until = Instant::ZERO;
     }
 
     /// What it has done so far.
@@ -169,13 +187,22 @@ impl Driver {
         self.found.clear();
         self.stats.turns += 1;
         self.stats.clock_reads += 1;
-        let now = clock.now();
+        let now = self.begin(clock);
         let outcome = host.poll(now);
         if self.came(outcome, now) || !self.pace.sleeps(now) {
             self.look_sometimes()?;
             return Ok(Turn { outcome, ..Turn::default() });
         }
         self.sleep(host, now, most)
+    }
+
+    /// The one reading of the clock.
+    fn begin(&mut self, clock: &mut impl Clock) -> Instant {
+        let now = clock.now();
+        if std::mem::take(&mut self.slept_armed) {
+            self.calm_until = now + self.period;
+        }
+        now
     }
 
     fn came(&mut self, outcome: PollOutcome, now: Instant) -> bool {
@@ -191,6 +218,7 @@ impl Driver {
     fn sleep(&mut self, host: &mut impl Drive, now: Instant, most: Duration) -> io::Result<Turn> {
         let (outcome, patience) = self.doze(host, now, most)?;
         let Some(patience) = patience else { return Ok(Turn { outcome, ..Turn::default() }) };
+        let host = self.slept_armed.then_some(host);
         let woken = Self::wait(&self.bell, &self.foreign, host, patience);
         let heard = woken.as_ref().is_ok_and(|woken| woken.bell);
         self.bell.rouse(heard);
@@ -209,7 +237,9 @@ impl Driver {
         now: Instant,
         most: Duration,
     ) -> io::Result<(PollOutcome, Option<Duration>)> {
-        let is_free = self.bell.doze() && !host.arm();
+        let calm = self.calm_until.since(now);
+        let is_armed = calm == Duration::ZERO;
+        let is_free = self.bell.doze() && !(is_armed && host.arm());
         let outcome = host.poll(now);
         // The stack may have no socket that a device's end would be told to.
         let is_other = host.up() != std::mem::replace(&mut self.up, host.up());
@@ -223,8 +253,10 @@ impl Driver {
         };
         let patience = patience.map(|patience| host.timeout().map_or(patience, |most| patience.min(most)));
         let patience = patience.filter(|_| is_free && !came && !self.bell.has_ready());
+        let patience = patience.map(|patience| if is_armed { patience } else { patience.min(calm) });
         if patience.is_some() {
             self.stats.sleeps += 1;
+            self.slept_armed = is_armed;
         } else {
             self.bell.rouse(false);
             self.look_sometimes()?;
@@ -241,7 +273,7 @@ impl Driver {
         self.found.clear();
         self.stats.turns += 1;
         self.stats.clock_reads += 1;
-        let now = clock.now();
+        let now = self.begin(clock);
         let outcome = host.poll(now);
         if self.came(outcome, now) || !self.pace.sleeps(now) {
             self.look_sometimes()?;
@@ -250,6 +282,11 @@ impl Driver {
         let (outcome, patience) = self.doze(host, now, FOR_EVER)?;
         let until = patience.filter(|patience| *patience < FOR_EVER).map(|patience| now + patience);
         Ok((outcome, until, patience.is_some()))
+    }
+
+    /// Whether the sleep that begins now is one that the host may end.
+    pub(crate) const fn is_armed(&self) -> bool {
+        self.slept_armed
     }
 
     /// The sleep of somebody else is over.
@@ -264,11 +301,18 @@ impl Driver {
         into.read(self.foreign.as_fd());
     }
 
-    fn wait(bell: &Bell, foreign: &OwnedFd, host: &mut impl Drive, patience: Duration) -> io::Result<Woken> {
+    fn wait(
+        bell: &Bell,
+        foreign: &OwnedFd,
+        host: Option<&mut impl Drive>,
+        patience: Duration,
+    ) -> io::Result<Woken> {
         let mut fds = Fds::default();
         fds.read(bell.as_fd());
         fds.read(foreign.as_fd());
-        host.fds(&mut fds);
+        if let Some(host) = host {
+            host.fds(&mut fds);
+        }
         let micros = patience.micros();
         let timeout = Timespec {
             tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "one of them sleeps")]
+
 use std::collections::VecDeque;
 
 use super::*;
@@ -193,4 +195,43 @@ fn idle_costs_no_processor_time() {
     assert!(turn(&mut driver, &mut host, Duration::from_secs(1)).timed_out);
     let spent = used() - before;
     assert!(spent < 50_000, "{spent} us of processor time in a second of sleep");
+}
+
+#[test]
+fn moderated_the_host_wakes_once_in_a_period() {
+    let (mut driver, mut host) = (Driver::new(Mode::Interrupt).unwrap(), Script::default());
+    driver.moderate(Duration::from_millis(40));
+    let mut now = Instant::from_millis(1000);
+    let mut turn = |driver: &mut Driver, host: &mut Script, after| {
+        now = now + Duration::from_millis(after);
+        driver.turn(host, &mut || now, SHORT).unwrap()
+    };
+    assert!(turn(&mut driver, &mut host, 0).timed_out);
+    assert_eq!(host.arms, 1, "the first sleep is armed");
+    for _ in 0..3 {
+        assert!(turn(&mut driver, &mut host, 10).timed_out);
+    }
+    assert_eq!(host.arms, 1, "nothing of the host wakes before the period is over");
+    assert!(turn(&mut driver, &mut host, 20).timed_out);
+    assert_eq!(host.arms, 2);
+    turn(&mut driver, &mut host, 1);
+    driver.bell().ring();
+    assert!(!turn(&mut driver, &mut host, 1).slept, "a bell is not moderated");
+    driver.moderate(Duration::ZERO);
+    for arms in 3..6 {
+        assert!(turn(&mut driver, &mut host, 1).timed_out);
+        assert_eq!(host.arms, arms);
+    }
+}
+
+/// What is left of the period is slept, and no more.
+#[test]
+fn moderated_sleeps_end_with_the_period() {
+    let (mut driver, mut host) = (Driver::new(Mode::Interrupt).unwrap(), Script::default());
+    driver.moderate(Duration::from_millis(20));
+    let begun = std::time::Instant::now();
+    let mut clock = || Instant::from_micros(begun.elapsed().as_micros() as u64 + 1);
+    driver.turn(&mut host, &mut clock, SHORT).unwrap();
+    assert!(driver.turn(&mut host, &mut clock, LONG).unwrap().timed_out);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }

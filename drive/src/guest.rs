@@ -99,7 +99,9 @@ impl Guest {
     fn watch(&mut self, host: &mut impl Drive) -> io::Result<()> {
         let mut fds = Fds::default();
         self.driver.own_fds(&mut fds);
-        host.fds(&mut fds);
+        if self.driver.is_armed() {
+            host.fds(&mut fds);
+        }
         let numbers = fds.polled.iter().map(|fd| fd.as_fd().as_raw_fd());
         let wanted = numbers.zip(fds.writes.iter().copied());
         if !wanted.clone().eq(self.watched.iter().copied()) {
