@@ -15,8 +15,9 @@ pub enum Mode {
         /// The one knob: how long nothing may come before it sleeps; about what a
         /// wake-up costs, some 20 to 50 us, is a good start. While events come
         /// further apart than this it spins half as long after each, until not
-        /// at all: rare events cost what they cost in [`Mode::Interrupt`]. One
-        /// that comes sooner brings the whole budget back.
+        /// at all: rare events cost what they cost in [`Mode::Interrupt`]. Each
+        /// that comes sooner doubles it again, so that two that come together by
+        /// chance cost little.
         spin: Duration,
     },
 }
@@ -51,11 +52,12 @@ impl Pace {
     pub(crate) fn event(&mut self, now: Instant) {
         let Mode::Adaptive { spin } = self.mode else { return };
         let Some(since) = self.quiet_since.take() else { return };
+        let least = (spin.micros() / LEAST_PART).max(1);
         if now.since(since) <= spin {
-            self.budget = spin.micros();
+            self.budget = (self.budget * 2).max(least).min(spin.micros());
         } else {
             self.budget /= 2;
-            if self.budget < (spin.micros() / LEAST_PART).max(1) {
+            if self.budget < least {
                 self.budget = 0;
             }
         }
