@@ -4,12 +4,15 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use smolsmc_wire::{AlertToken, Psn};
 
+use crate::secret::Secret;
+
 pub(crate) struct Draws {
     instance: ChaCha12Rng,
     psn: ChaCha12Rng,
     token: ChaCha12Rng,
     tcp: ChaCha12Rng,
     port: ChaCha12Rng,
+    tables: ChaCha12Rng,
 }
 
 /// Ports drawn from for connections of our own (RFC 6335 §6).
@@ -23,7 +26,14 @@ impl Draws {
             rng.set_stream(number);
             rng
         };
-        Self { instance: stream(16), psn: stream(17), token: stream(18), tcp: stream(19), port: stream(20) }
+        Self {
+            instance: stream(16),
+            psn: stream(17),
+            token: stream(18),
+            tcp: stream(19),
+            port: stream(20),
+            tables: stream(21),
+        }
     }
 
     /// Of one life of a stack; never 0, so that a peer ID never is.
@@ -46,6 +56,11 @@ impl Draws {
 
     pub(crate) fn tcp_seed(&mut self) -> u64 {
         self.tcp.next_u64()
+    }
+
+    /// For the tables of this stack.
+    pub(crate) fn secret(&mut self) -> Secret {
+        Secret::new(self.tables.next_u64(), self.tables.next_u64())
     }
 
     pub(crate) fn ephemeral_port(&mut self) -> u16 {

@@ -50,6 +50,8 @@ mod probe;
 mod quiet;
 mod receives;
 mod rendezvous;
+mod secret;
+mod serving;
 mod shared;
 mod socket;
 mod spare;

@@ -59,7 +59,7 @@ fn a_fin_that_comes_again_is_acknowledged_and_waited_for_again() {
     table.expire(after(89));
     assert_eq!(table.len(), 1);
     table.expire(after(90));
-    assert_eq!((table.len(), table.order.len()), (0, 0));
+    assert_eq!((table.len(), table.in_line()), (0, 0));
     assert_eq!(table.hear(&tuple(1), &fin, after(99), true), Verdict::Unknown);
 }
 
@@ -119,7 +119,7 @@ fn there_are_never_more_than_may_be() {
     let mut table = TimeWaits::default();
     for port in 1..=100 {
         table.enter(tuple(port), WORDS, Mac::default(), after(port.into()), 7);
-        assert!(table.len() <= 7 && table.order.len() == table.len());
+        assert!(table.len() <= 7 && table.in_line() == table.len());
     }
     assert_eq!((table.len(), table.dropped), (7, 93));
     assert!(table.contains(&tuple(100)) && !table.contains(&tuple(93)));

@@ -41,6 +41,7 @@ const PROTOCOL_CRATES: &[&str] = &[
     "bitflags",
     "thiserror",
     "crc32fast",
+    "hashbrown",
     "rand_chacha",
     "rand_core",
     "slotmap",
