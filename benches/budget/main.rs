@@ -37,7 +37,7 @@ const BUDGET: [(&str, Option<u64>); 11] = [
     ("idle-0", Some(640)),
     ("send-64", Some(7_360)),
     ("receive-64", Some(6_030)),
-    ("smc-64", Some(25_060)),
+    ("smc-64", Some(25_600)),
     ("verbs-64", Some(19_050)),
     ("tcp-64", Some(21_020)),
     ("smoltcp-64", None),

@@ -33,6 +33,9 @@ fn host(number: u8, size: RmbeSize) -> Stack<SoftNic> {
     config.limits.handshakes_per_source = 20_000;
     config.limits.groups = 100;
     config.limits.receives = 256;
+    // Each end knows what the other posts.
+    config.limits.peer_receives = 256;
+    config.limits.messages = 128;
     config.limits.events = 4096;
     config.timers.link.test_link = Duration::ZERO;
     smolsmc::soft(config, Instant::ZERO).expect("a sound configuration")

@@ -152,9 +152,12 @@ fn idle_polls(counts: &[usize], times: u32) {
     }
 }
 
+/// Contacts being made at any moment.
+const CONCURRENT: [usize; 5] = [1, 4, 16, 64, 200];
+
 fn later_contacts(time: Duration) {
     let mut rates = Vec::new();
-    for concurrent in [4, 200] {
+    for concurrent in CONCURRENT {
         let smc = contacts::contacts(concurrent, false, time);
         let tcp = contacts::contacts(concurrent, true, time / 10);
         println!(
@@ -164,9 +167,12 @@ fn later_contacts(time: Duration) {
             tcp.per_second,
             smc.per_second / tcp.per_second,
         );
-        rates.push(smc.per_second);
+        rates.push((concurrent, smc.per_second));
     }
-    println!("200 at a time beside 4: {:.2}", rates[1] / rates[0]);
+    let flat = rates.iter().filter(|(concurrent, _)| *concurrent >= 4).map(|(_, rate)| *rate);
+    let (least, most) =
+        flat.fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), rate| (least.min(rate), most.max(rate)));
+    println!("from 4 to 200 at a time: the slowest is {:.2} of the fastest", least / most);
 }
 
 fn longest_polls(time: Duration, rounds: usize) {

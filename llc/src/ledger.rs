@@ -16,6 +16,9 @@ pub const MAX_PEER_RMBS: usize = 255;
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     rmbs: Vec<PeerRmb>,
+    /// The rkeys of each, 0 for those it has not: to look through them all touches a
+    /// sixth of the memory.
+    rkeys: Vec<[Rkey; MAX_LINKS]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +29,10 @@ struct PeerRmb {
 impl PeerRmb {
     fn on(&self, link: LinkNumber) -> Option<LinkRkey> {
         self.keys.iter().flatten().find(|key| key.link_number == link).copied()
+    }
+
+    fn rkeys(&self) -> [Rkey; MAX_LINKS] {
+        self.keys.map(|key| key.map_or(Rkey::default(), |key| key.rkey))
     }
 
     /// False if it is known on too many links.
@@ -55,22 +62,29 @@ impl Ledger {
 
     /// An RMB has this key on a link. False if there is no room for it.
     pub fn learn(&mut self, key: LinkRkey) -> bool {
-        if let Some(rmb) = self.find(key.link_number, key.rkey) {
-            return rmb.set(key);
+        if let Some(at) = self.find(key.link_number, key.rkey) {
+            return self.set(at, key);
         }
         let room = self.rmbs.len() < MAX_PEER_RMBS;
         if room {
-            let mut rmb = PeerRmb::default();
-            rmb.set(key);
-            self.rmbs.push(rmb);
+            self.rmbs.push(PeerRmb::default());
+            self.rkeys.push([Rkey::default(); MAX_LINKS]);
+            self.set(self.rmbs.len() - 1, key);
         }
         room
+    }
+
+    fn set(&mut self, at: usize, key: LinkRkey) -> bool {
+        let (Some(rmb), Some(rkeys)) = (self.rmbs.get_mut(at), self.rkeys.get_mut(at)) else { return false };
+        let is_set = rmb.set(key);
+        *rkeys = rmb.rkeys();
+        is_set
     }
 
     /// The RMB that has the key `rkey` on `link` has this one on another. False
     /// if it is not known, or on too many links.
     pub fn learn_other(&mut self, link: LinkNumber, rkey: Rkey, other: LinkRkey) -> bool {
-        self.find(link, rkey).is_some_and(|rmb| rmb.set(other))
+        self.find(link, rkey).is_some_and(|at| self.set(at, other))
     }
 
     /// As [`Ledger::learn_other`], of an RMB that may be new too: its address on
@@ -93,16 +107,15 @@ impl Ledger {
     /// The key and address on link `to` of the RMB that has `rkey` on `from`.
     #[must_use]
     pub fn translate(&self, from: LinkNumber, rkey: Rkey, to: LinkNumber) -> Option<LinkRkey> {
-        let same = |rmb: &&PeerRmb| rmb.on(from).is_some_and(|key| key.rkey == rkey);
-        self.rmbs.iter().find(same)?.on(to)
+        self.rmbs.get(self.find(from, rkey)?)?.on(to)
     }
 
     /// The RMB with this key on `link` is no more. False if it was not known.
     pub fn forget(&mut self, link: LinkNumber, rkey: Rkey) -> bool {
-        let same = |rmb: &PeerRmb| rmb.on(link).is_some_and(|key| key.rkey == rkey);
-        match self.rmbs.iter().position(same) {
+        match self.find(link, rkey) {
             Some(at) => {
                 self.rmbs.swap_remove(at);
+                self.rkeys.swap_remove(at);
                 true
             }
             None => false,
@@ -119,9 +132,15 @@ impl Ledger {
             }
         }
         self.rmbs.retain(|rmb| rmb.keys.iter().any(Option::is_some));
+        self.rkeys.clear();
+        self.rkeys.extend(self.rmbs.iter().map(PeerRmb::rkeys));
     }
 
-    fn find(&mut self, link: LinkNumber, rkey: Rkey) -> Option<&mut PeerRmb> {
-        self.rmbs.iter_mut().find(|rmb| rmb.on(link).is_some_and(|key| key.rkey == rkey))
+    fn find(&self, link: LinkNumber, rkey: Rkey) -> Option<usize> {
+        let has_it = |at: usize| self.rmbs.get(at)?.on(link).filter(|key| key.rkey == rkey);
+        (0..)
+            .zip(&self.rkeys)
+            .filter(|(_, rkeys)| rkeys.contains(&rkey))
+            .find_map(|(at, _)| has_it(at).map(|_| at))
     }
 }

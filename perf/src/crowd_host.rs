@@ -105,6 +105,8 @@ fn config(number: u8) -> smolsmc::Config {
     let limits = &mut config.limits;
     (limits.connections, limits.handshakes, limits.handshakes_per_source) = (MOST, MOST, MOST);
     (limits.groups, limits.receives, limits.events) = (100, 256, 4096);
+    // Each end knows what the other posts.
+    (limits.peer_receives, limits.messages) = (256, 128);
     // Ends rest while others are measured.
     config.timers.link.test_link = Duration::ZERO;
     // Contacts use each port again many times a second; nothing is late here.

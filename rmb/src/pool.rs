@@ -271,7 +271,7 @@ impl Pool {
         let Some(entry) = place.as_mut().filter(|entry| entry.in_use) else { return };
         self.stats.in_use -= 1;
         if let Returned::Clean { used } = returned
-            && provider.zero(ring.memory, 0, used.min(ring.size.octets()) as usize).is_ok()
+            && (used == 0 || provider.zero(ring.memory, 0, used.min(ring.size.octets()) as usize).is_ok())
         {
             entry.in_use = false;
             self.free.push(ring.index);

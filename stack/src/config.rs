@@ -229,7 +229,7 @@ pub struct Limits {
     pub groups: usize,
     /// Octets of rings in one link group.
     pub group_octets: u64,
-    /// Octets of each TCP buffer, two a connection: at least 16 KiB. Up to 256
+    /// Octets of each TCP buffer, two a connection: at least 16 KiB. Up to 512
     /// pairs are kept for the next connections.
     pub tcp_buffer: usize,
     /// Receives posted on each link.

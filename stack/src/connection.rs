@@ -47,8 +47,11 @@ pub(crate) struct Connection {
     pub(crate) may_cross: bool,
     /// It stands in the queue of those to be served.
     pub(crate) is_dirty: bool,
-    /// It stands in the queue of those whose port had no room.
+    /// It stands in a line of its port, and waits for room.
     pub(crate) is_blocked: bool,
+    /// The peer closed first, and its FIN goes before ours: TIME-WAIT is for who closes
+    /// first.
+    pub(crate) awaits_fin: bool,
     pub(crate) wakers: Wakers,
     /// Events of its end.
     pub(crate) told: Told,
@@ -174,6 +177,8 @@ pub(crate) struct Smc {
     pub(crate) peer: PeerRing,
     pub(crate) flow: Flow,
     pub(crate) close: Close,
+    /// The peer said D or C before we did.
+    pub(crate) peer_was_first: bool,
     pub(crate) proof: Proof,
     pub(crate) cork: Cork,
     pub(crate) stats: MessageStats,
@@ -327,6 +332,16 @@ impl Connection {
 
     pub(crate) const fn local(&self) -> SocketAddr {
         self.tuple.local
+    }
+
+    /// Whether not even its SYN or SYN-ACK was sent yet.
+    pub(crate) const fn has_said_nothing(&self) -> bool {
+        matches!(self.phase, Phase::Opening) && self.tcp.seen.is_none()
+    }
+
+    /// Whether it is ours and has not sent its SYN yet.
+    pub(crate) const fn begins(&self) -> bool {
+        self.has_said_nothing() && matches!(self.role, Role::Client)
     }
 
     /// Whether it is new, so that a SYN of ours carries the option.

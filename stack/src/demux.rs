@@ -114,7 +114,7 @@ impl<P: Provider> Shared<P> {
             self.by_tuple.remove(&tuple);
             self.opening.remove(&handle);
             self.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
-            self.spare.give_back(connection.tcp.take_socket());
+            self.spare.give_back(connection.tcp.take_set());
             connections.remove(handle);
             return;
         }
@@ -147,19 +147,17 @@ impl<P: Provider> Shared<P> {
         *self.handshakes_from.entry(from).or_default() += 1;
         let handle = connections.insert(connection);
         self.by_tuple.insert(tuple, handle);
-        self.opening.insert(handle);
         Some(handle)
     }
 
     /// A frame that is no TCP may tell a neighbour's address: SYNs and SYN-ACKs
     /// that wait for it can go.
     fn neighbour_perhaps(&mut self, connections: &mut Connections) {
-        let opening = core::mem::take(&mut self.opening);
-        for &handle in &opening {
+        // Those that go on waiting come back when they were served.
+        for handle in core::mem::take(&mut self.opening) {
             if let Some(connection) = connections.get_mut(handle) {
                 self.touch(handle, connection);
             }
         }
-        self.opening = opening;
     }
 }

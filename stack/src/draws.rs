@@ -1,8 +1,13 @@
 //! Random numbers, one ChaCha stream per purpose.
 
+use foldhash::SharedSeed;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use smolsmc_wire::{AlertToken, Psn};
+
+/// How tables are hashed whose keys peers choose: who does not know its seed, a secret of
+/// this stack, cannot choose keys that meet in one place.
+pub(crate) type Secret = foldhash::fast::SeedableRandomState;
 
 pub(crate) struct Draws {
     instance: ChaCha12Rng,
@@ -10,6 +15,7 @@ pub(crate) struct Draws {
     token: ChaCha12Rng,
     tcp: ChaCha12Rng,
     port: ChaCha12Rng,
+    tables: ChaCha12Rng,
 }
 
 /// Ports drawn from for connections of our own (RFC 6335 §6).
@@ -23,7 +29,14 @@ impl Draws {
             rng.set_stream(number);
             rng
         };
-        Self { instance: stream(16), psn: stream(17), token: stream(18), tcp: stream(19), port: stream(20) }
+        Self {
+            instance: stream(16),
+            psn: stream(17),
+            token: stream(18),
+            tcp: stream(19),
+            port: stream(20),
+            tables: stream(21),
+        }
     }
 
     /// Of one life of a stack; never 0, so that a peer ID never is.
@@ -46,6 +59,11 @@ impl Draws {
 
     pub(crate) fn tcp_seed(&mut self) -> u64 {
         self.tcp.next_u64()
+    }
+
+    /// For the tables of this stack.
+    pub(crate) fn secret(&mut self) -> Secret {
+        Secret::with_seed(self.tables.next_u64(), SharedSeed::global_fixed())
     }
 
     pub(crate) fn ephemeral_port(&mut self) -> u16 {

@@ -31,6 +31,12 @@ impl<P: Provider> Shared<P> {
                 self.queue(handle, connection);
                 self.touch(handle, connection);
             }
+            Phase::Over(_) if connection.awaits_fin && !past && !connection.tcp.is_at_end() => {}
+            Phase::Over(_) if connection.awaits_fin => {
+                connection.awaits_fin = false;
+                connection.tcp.close();
+                connection.phase_until = Some(self.now + self.config.timers.tcp);
+            }
             Phase::Tcp(_) | Phase::Over(_) if past => {
                 // The first time a RST is to go; the second time there is nobody
                 // it could be sent to.
@@ -57,6 +63,9 @@ impl<P: Provider> Shared<P> {
         connection.phase_until = Some(self.now + self.config.timers.tcp);
         if smc.error.is_some() {
             connection.tcp.abort();
+        } else if smc.peer_was_first && !connection.tcp.is_at_end() {
+            connection.awaits_fin = true;
+            connection.phase_until = Some(self.now + self.config.timers.linger);
         } else {
             connection.tcp.close();
         }

@@ -44,7 +44,7 @@ impl<P: Provider> Stack<P> {
         let links = shared.groups.values().flat_map(|group| group.links.iter().flatten());
         let queues = [
             shared.dirty.len(),
-            shared.blocked.len(),
+            shared.ports.iter().map(|port| port.blocked.len() + port.beginning.len()).sum(),
             shared.opening.len(),
             shared.waiting_for_group.len(),
             shared.waiting_for_rkey.len(),

@@ -52,6 +52,7 @@ mod quiet;
 mod ready;
 mod receives;
 mod rendezvous;
+mod serving;
 mod shared;
 mod socket;
 mod spare;

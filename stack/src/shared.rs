@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use hashbrown::HashMap;
 use slotmap::SlotMap;
 use smolsmc_cdc::CdcMessage;
 use smolsmc_clc::{IpArea, Offer};
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::connection::{Connection, Half, Part, Phase, Smc};
 use crate::deadlines::{Deadlines, Due};
 use crate::draws::Draws;
+use crate::draws::Secret;
 use crate::error::ConnectionError;
 use crate::event::{Event, Events};
 use crate::group::{Group, GroupKey};
@@ -43,17 +45,17 @@ pub(crate) struct Shared<P> {
     pub(crate) listeners: SlotMap<ListenerHandle, Listener>,
     pub(crate) groups: SlotMap<GroupKey, Group>,
     pub(crate) groups_made: u32,
-    pub(crate) by_tuple: BTreeMap<Tuple, SocketHandle>,
+    pub(crate) by_tuple: HashMap<Tuple, SocketHandle, Secret>,
     /// Connections that are over but for what TCP may still hear of them.
     pub(crate) time_waits: TimeWaits,
-    pub(crate) by_token: BTreeMap<AlertToken, SocketHandle>,
+    pub(crate) by_token: HashMap<AlertToken, SocketHandle, Secret>,
     pub(crate) by_qp: BTreeMap<QpHandle, (GroupKey, usize)>,
     pub(crate) deadlines: Deadlines,
     /// Connections to be served: something happened to them.
     pub(crate) dirty: VecDeque<SocketHandle>,
-    /// Connections whose port had no room for their TCP, in turn.
-    pub(crate) blocked: VecDeque<SocketHandle>,
-    /// Connections whose SYN or SYN-ACK may wait for a neighbour's address.
+    /// On some port, somebody stands in line, or may.
+    pub(crate) is_port_full: bool,
+    /// Connections whose SYN or SYN-ACK waits for a neighbour's address.
     pub(crate) opening: BTreeSet<SocketHandle>,
     /// Servers whose client is just making its link group.
     pub(crate) waiting_for_group: VecDeque<SocketHandle>,

@@ -1,19 +1,22 @@
-//! smoltcp's sockets that wait for a connection, with their buffers: to clear
-//! 128 KiB for every handshake costs more than the handshake.
+//! smoltcp's sockets that wait for a connection, with their buffers and their sets: to
+//! clear 128 KiB for every handshake costs more than the handshake.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
+use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
-/// So many are kept at most: with the usual buffers 32 MiB.
-const MOST: usize = 256;
+use crate::tcp::socket_of;
+
+/// So many are kept at most: with the usual buffers 64 MiB.
+const MOST: usize = 512;
 
 /// Sockets that no connection needs any more, no more than handshakes may go on
 /// at a time.
 #[derive(Debug)]
 pub(crate) struct Spare {
-    sockets: Vec<Socket<'static>>,
+    sets: Vec<SocketSet<'static>>,
     most: usize,
     /// Octets of each of the two buffers.
     buffer: usize,
@@ -21,27 +24,29 @@ pub(crate) struct Spare {
 
 impl Spare {
     pub(crate) fn new(handshakes: usize, buffer: usize) -> Self {
-        Self { sockets: Vec::new(), most: handshakes.min(MOST), buffer }
+        Self { sets: Vec::new(), most: handshakes.min(MOST), buffer }
     }
 
-    /// A closed socket without options.
-    pub(crate) fn take(&mut self) -> Socket<'static> {
-        let made = || {
+    /// A set with a closed socket without options.
+    pub(crate) fn take(&mut self) -> SocketSet<'static> {
+        self.sets.pop().unwrap_or_else(|| {
             let buffer = || SocketBuffer::new(vec![0; self.buffer]);
-            Socket::new(buffer(), buffer())
-        };
-        self.sockets.pop().unwrap_or_else(made)
+            let mut set = SocketSet::new(Vec::with_capacity(1));
+            set.add(Socket::new(buffer(), buffer()));
+            set
+        })
     }
 
     /// Takes a socket back. smoltcp clears it when it listens or connects, all
     /// but what the user set.
-    pub(crate) fn give_back(&mut self, mut socket: Socket<'static>) {
-        let is_whole = socket.send_capacity() == self.buffer && socket.recv_capacity() == self.buffer;
-        if is_whole && self.sockets.len() < self.most {
+    pub(crate) fn give_back(&mut self, mut set: SocketSet<'static>) {
+        if self.sets.len() < self.most
+            && let Some(socket) = socket_of(&mut set)
+        {
             socket.abort();
             socket.set_keep_alive(None);
             socket.set_timeout(None);
-            self.sockets.push(socket);
+            self.sets.push(set);
         }
     }
 }

@@ -5,13 +5,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use hashbrown::HashMap;
 use slotmap::SlotMap;
 use smolsmc_llc::{self as llc, Role};
 use smolsmc_verbs::{Completion, CompletionVector, FrameEngine, Provider};
 use smolsmc_wire::{Instant, Mac, PeerId};
 use smoltcp::iface::SocketSet;
 use smoltcp::phy::Device;
-use smoltcp::socket::tcp::State;
 
 use crate::completions::BATCH;
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::group::Group;
 use crate::handle::{ListenerHandle, SocketHandle};
 use crate::listener::Listener;
 use crate::options::{ListenOptions, SocketOptions};
-use crate::port::{Port, TcpOut, Tuple};
+use crate::port::{Port, Tuple};
 use crate::shared::{Connections, Shared};
 use crate::socket::Socket;
 use crate::spare::Spare;
@@ -100,19 +100,18 @@ impl<P: Provider> Stack<P> {
             config,
             provider,
             now,
-            draws,
             ports,
             cqs,
             listeners: SlotMap::with_key(),
             groups: SlotMap::with_key(),
             groups_made: 0,
-            by_tuple: BTreeMap::new(),
-            time_waits: TimeWaits::default(),
-            by_token: BTreeMap::new(),
+            by_tuple: HashMap::with_hasher(draws.secret()),
+            time_waits: TimeWaits::new(draws.secret()),
+            by_token: HashMap::with_hasher(draws.secret()),
             by_qp: BTreeMap::new(),
             deadlines: Deadlines::default(),
             dirty: VecDeque::new(),
-            blocked: VecDeque::new(),
+            is_port_full: false,
             opening: BTreeSet::new(),
             waiting_for_group: VecDeque::new(),
             waiting_for_rkey: VecDeque::new(),
@@ -130,6 +129,7 @@ impl<P: Provider> Stack<P> {
             stats: StackStats::default(),
             noticed: VecDeque::new(),
             knocked: VecDeque::new(),
+            draws,
         };
         Ok(Self { connections: Connections::with_key(), shared, nobody: SocketSet::new(Vec::new()) })
     }
@@ -149,18 +149,20 @@ impl<P: Provider> Stack<P> {
         let mut completions = self.shared.completions(&mut self.connections);
         self.shared.provider_events();
         self.settle();
-        let is_calm = completions == 0 && self.shared.dirty.is_empty();
+        let is_calm = completions == 0 && self.shared.dirty.is_empty() && !self.shared.is_port_full;
+        let first_out = self.frames_out_first(devices);
         let served = self.serve(devices);
         self.time_waits_out(devices);
         let (said, has_more_to_say) = self.shared.transmit(&mut self.connections);
         let (frames_out, out_full) = self.frames_out(devices);
-        if !(is_calm && said == 0 && frames_out == 0) {
+        self.begin(devices);
+        if !(is_calm && said == 0 && first_out + frames_out == 0) {
             // What failed at once has completed already, and no frame will tell.
             completions += self.shared.completions(&mut self.connections);
             self.settle();
         }
         self.wake();
-        let work = frames_in + completions + said + frames_out;
+        let work = frames_in + completions + said + first_out + frames_out;
         let progressed = work > 0;
         self.shared.stats.poll_work += work as u64;
         self.shared.stats.longest_poll = self.shared.stats.longest_poll.max(work as u64);
@@ -291,7 +293,6 @@ impl<P: Provider> Stack<P> {
         }
         let handle = self.connections.insert(connection);
         shared.by_tuple.insert(tuple, handle);
-        shared.opening.insert(handle);
         if let Some(connection) = self.connections.get_mut(handle) {
             shared.touch(handle, connection);
         }
@@ -355,21 +356,6 @@ impl<P: Provider> Stack<P> {
         taken
     }
 
-    fn frames_out<D: Device>(&mut self, devices: &mut [D]) -> (usize, bool) {
-        let Shared { ports, provider, now, config, .. } = &mut self.shared;
-        let Some(engine) = provider.frames() else { return (0, false) };
-        let (mut given, mut full) = (0, false);
-        for (port, device) in ports.iter().zip(devices) {
-            let mut here = 0;
-            while here < config.limits.frames && port.frame_out(*now, device, engine) {
-                here += 1;
-            }
-            full |= here == config.limits.frames;
-            given += here;
-        }
-        (given, full)
-    }
-
     fn timers(&mut self) {
         let Self { connections, shared, .. } = self;
         if let Some(engine) = shared.provider.frames() {
@@ -422,73 +408,9 @@ impl<P: Provider> Stack<P> {
             }
         }
     }
-
-    /// Serves each connection that something happened to; whether some are left.
-    fn serve<D: Device>(&mut self, devices: &mut [D]) -> bool {
-        self.serve_blocked(devices);
-        for _ in 0..self.shared.dirty.len() {
-            let Some(handle) = self.shared.dirty.pop_front() else { break };
-            let Self { connections, shared, .. } = self;
-            let Some(connection) = connections.get_mut(handle) else { continue };
-            connection.is_dirty = false;
-            shared.advance(handle, connection);
-            shared.look_after(handle, connection);
-            let out = shared.tcp_out(connection, devices);
-            if connection.needs_no_buffers()
-                && let Some(socket) = connection.tcp.become_quiet()
-            {
-                shared.spare.give_back(socket);
-            }
-            // What was sent may be all that an end waited for.
-            if shared.is_gone(connection) && !shared.owes_last_ack(connection) {
-                shared.by_tuple.remove(&connection.tuple);
-                shared.deadlines.forget(&mut connection.deadline, Due::Connection(handle));
-                shared.enter_time_wait(connection);
-                shared.spare.give_back(connection.tcp.take_socket());
-                connections.remove(handle);
-                shared.readiness_changed = true;
-                continue;
-            }
-            match out {
-                TcpOut::More => shared.touch(handle, connection),
-                TcpOut::Blocked => shared.block(handle, connection),
-                TcpOut::Done => {}
-            }
-            shared.notice(handle, connection);
-            shared.set_connection_deadline(handle, connection);
-        }
-        !self.shared.dirty.is_empty()
-    }
-
-    /// Who found a device without room goes first, in turn, as long as there is room:
-    /// else those that come later would take it, and who closes would never end.
-    fn serve_blocked<D: Device>(&mut self, devices: &mut [D]) {
-        let Self { connections, shared, .. } = self;
-        // The places of those that are gone.
-        if shared.blocked.len() > 2 * connections.len() + 16 {
-            shared.blocked.retain(|handle| connections.contains_key(*handle));
-        }
-        for _ in 0..shared.blocked.len() {
-            let Some(handle) = shared.blocked.pop_front() else { break };
-            let Some(connection) = connections.get_mut(handle) else { continue };
-            if shared.tcp_out(connection, devices) == TcpOut::Blocked {
-                return shared.blocked.push_front(handle);
-            }
-            connection.is_blocked = false;
-            shared.touch(handle, connection);
-        }
-    }
 }
 
 impl<P: Provider> Shared<P> {
-    /// A connection's port has no room for what its TCP has to say.
-    fn block(&mut self, handle: SocketHandle, connection: &mut Connection) {
-        if !connection.is_blocked {
-            connection.is_blocked = true;
-            self.blocked.push_back(handle);
-        }
-    }
-
     fn free_tuple(
         &mut self,
         (port, source): (usize, core::net::IpAddr),
@@ -533,45 +455,11 @@ impl<P: Provider> Shared<P> {
             may_cross: false,
             is_dirty: false,
             is_blocked: false,
+            awaits_fin: false,
             wakers: Wakers::default(),
             told: Told::default(),
             stats: SocketStats::default(),
             is_released: false,
         }
-    }
-
-    fn tcp_out<D: Device>(&mut self, connection: &mut Connection, devices: &mut [D]) -> TcpOut {
-        connection.tcp.mind_timeout();
-        let (now, most) = (self.now, self.config.limits.frames);
-        if connection.tcp.would_forget(now) {
-            return TcpOut::Done;
-        }
-        let index = connection.tuple.port;
-        let (Some(port), Some(device)) = (self.ports.get_mut(index), devices.get_mut(index)) else {
-            return TcpOut::Done;
-        };
-        port.tcp_out(now, device, connection, most)
-    }
-
-    /// Whether the device had no room for the ACK of the peer's FIN: nobody would say
-    /// it again before the peer's next FIN.
-    fn owes_last_ack(&mut self, connection: &mut Connection) -> bool {
-        let (now, tcp) = (self.now, &mut connection.tcp);
-        let port = self.ports.get_mut(connection.tuple.port);
-        let port = port.filter(|_| tcp.quiet.is_none() && tcp.state() == State::TimeWait);
-        port.and_then(|port| port.tcp_due(now, tcp)).is_some_and(|at| at <= now)
-    }
-
-    fn set_connection_deadline(&mut self, handle: SocketHandle, connection: &mut Connection) {
-        let now = self.now;
-        let port = self.ports.get_mut(connection.tuple.port);
-        let port = port.filter(|_| !connection.tcp.would_forget(now));
-        let tcp = port.and_then(|port| port.tcp_due(now, &mut connection.tcp));
-        // What smoltcp calls due at once waits for a device with room, or for an
-        // address: both come with the next poll.
-        let soon = now + smolsmc_wire::Duration::from_millis(1);
-        let blocked = connection.is_blocked.then_some(soon);
-        let at = tcp.map(|at| at.max(soon)).into_iter().chain(blocked).chain(connection.phase_until).min();
-        self.deadlines.set(&mut connection.deadline, Due::Connection(handle), at);
     }
 }

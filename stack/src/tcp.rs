@@ -1,5 +1,6 @@
 //! The TCP end of one connection: smoltcp's socket, alone in its set, so that a
-//! poll costs the same however many other connections there are.
+//! poll costs the same however many other connections there are. The set goes from
+//! one connection to the next as it is: to move the socket costs more.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -8,8 +9,9 @@ use smolsmc_wire::{Duration, Instant};
 
 use crate::quiet::Quiet;
 use crate::time_wait::LastWords;
-use smoltcp::iface::{Context, SocketHandle, SocketSet};
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::iface::{Context, SocketSet};
+use smoltcp::socket::AnySocket;
+use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 /// Within this, smoltcp does not end TIME-WAIT, and has sent its last ACK.
@@ -19,8 +21,8 @@ const TIME_WAIT_SAFE: Duration = Duration::from_secs(5);
 const TWO_PROBES: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(130);
 
 pub(crate) struct Tcp {
+    /// Empty once it is quiet.
     pub(crate) set: SocketSet<'static>,
-    handle: SocketHandle,
     /// How long an acknowledgement may stay out.
     timeout: smoltcp::time::Duration,
     /// The end is our own doing.
@@ -32,7 +34,7 @@ pub(crate) struct Tcp {
     is_forgotten: bool,
     /// What was last sent: the number after it, and the one acknowledged.
     pub(crate) seen: Option<Seen>,
-    /// The connection goes over SMC-R: the socket is empty, and this is left.
+    /// The connection goes over SMC-R: the socket is gone, and this is left.
     pub(crate) quiet: Option<Quiet>,
 }
 
@@ -44,18 +46,17 @@ pub(crate) struct Seen {
 }
 
 impl Tcp {
-    /// Of a socket that is closed and has no options.
-    pub(crate) fn new(mut socket: Socket<'static>, timeout: Duration) -> Self {
-        // CLC is question and answer: neither side may wait for more to say.
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
+    /// Of a set with a socket that is closed and has no options.
+    pub(crate) fn new(mut set: SocketSet<'static>, timeout: Duration) -> Self {
         let timeout = smoltcp::time::Duration::from_micros(timeout.micros());
-        socket.set_timeout(Some(timeout));
-        let mut set = SocketSet::new(Vec::with_capacity(1));
-        let handle = set.add(socket);
+        if let Some(socket) = socket_of(&mut set) {
+            // CLC is question and answer: neither side may wait for more to say.
+            socket.set_nagle_enabled(false);
+            socket.set_ack_delay(None);
+            socket.set_timeout(Some(timeout));
+        }
         Self {
             set,
-            handle,
             timeout,
             closed_here: false,
             heard_fin: false,
@@ -66,44 +67,49 @@ impl Tcp {
         }
     }
 
-    fn socket(&self) -> &Socket<'static> {
-        self.set.get(self.handle)
+    /// `None` once it is quiet.
+    #[inline]
+    fn socket(&self) -> Option<&Socket<'static>> {
+        let (_, socket) = self.set.iter().next()?;
+        Socket::downcast(socket)
     }
 
-    pub(crate) fn socket_mut(&mut self) -> &mut Socket<'static> {
-        self.set.get_mut(self.handle)
+    #[inline]
+    fn socket_mut(&mut self) -> Option<&mut Socket<'static>> {
+        socket_of(&mut self.set)
     }
 
     /// Lets the buffers go if nothing is in them, and nothing unacknowledged:
-    /// from now on octets go another way. They are returned, in their socket.
-    pub(crate) fn become_quiet(&mut self) -> Option<Socket<'static>> {
-        let socket = self.socket();
-        let idle = self.quiet.is_none()
-            && socket.state() == State::Established
-            && socket.send_queue() == 0
-            && socket.recv_queue() == 0;
+    /// from now on octets go another way. They are returned, with their socket.
+    pub(crate) fn become_quiet(&mut self) -> Option<SocketSet<'static>> {
+        let socket = self.socket()?;
+        let idle =
+            socket.state() == State::Established && socket.send_queue() == 0 && socket.recv_queue() == 0;
         let seen = self.seen.filter(|_| idle)?;
         self.quiet = Some(Quiet::new(seen.next, seen.expected));
-        Some(self.take_socket())
+        Some(self.take_set())
     }
 
-    /// Takes the socket out, with its buffers; an empty one is in its place.
-    pub(crate) fn take_socket(&mut self) -> Socket<'static> {
-        let empty = Socket::new(SocketBuffer::new(Vec::new()), SocketBuffer::new(Vec::new()));
-        core::mem::replace(self.socket_mut(), empty)
+    /// Takes the socket, with its buffers. One that was forgotten is not for another
+    /// connection: its set may wait for a neighbour that never answers.
+    pub(crate) fn take_set(&mut self) -> SocketSet<'static> {
+        let set = core::mem::replace(&mut self.set, SocketSet::new(Vec::new()));
+        if self.is_forgotten { SocketSet::new(Vec::new()) } else { set }
     }
 
     pub(crate) fn connect(&mut self, context: &mut Context, local: SocketAddr, remote: SocketAddr) -> bool {
         let local = IpListenEndpoint::from(IpEndpoint::from(local));
-        self.socket_mut().connect(context, IpEndpoint::from(remote), local).is_ok()
+        self.socket_mut()
+            .is_some_and(|socket| socket.connect(context, IpEndpoint::from(remote), local).is_ok())
     }
 
     pub(crate) fn listen(&mut self, local: SocketAddr) -> bool {
-        self.socket_mut().listen(IpEndpoint::from(local)).is_ok()
+        self.socket_mut().is_some_and(|socket| socket.listen(IpEndpoint::from(local)).is_ok())
     }
 
+    /// Of the socket.
     pub(crate) fn state(&self) -> State {
-        self.socket().state()
+        self.socket().map_or(State::Closed, Socket::state)
     }
 
     /// Both SYNs are acknowledged.
@@ -117,26 +123,27 @@ impl Tcp {
     /// in which a window that is shut was probed more than once; or while it is
     /// asked whether it is there.
     pub(crate) fn mind_timeout(&mut self) {
-        let timeout = match self.socket().send_queue() {
-            _ if !self.is_established() => Some(self.timeout),
-            0 => self.socket().keep_alive().map(|interval| interval * 3),
-            _ => Some(self.timeout.max(TWO_PROBES)),
+        let (is_established, usual) = (self.is_established(), self.timeout);
+        let Some(socket) = self.socket_mut() else { return };
+        let timeout = match socket.send_queue() {
+            _ if !is_established => Some(usual),
+            0 => socket.keep_alive().map(|interval| interval * 3),
+            _ => Some(usual.max(TWO_PROBES)),
         };
-        self.socket_mut().set_timeout(timeout);
+        socket.set_timeout(timeout);
     }
 
     /// Only the FIN is not acknowledged.
     pub(crate) fn waits_for_fin(&self) -> bool {
-        let socket = self.socket();
-        matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck)
-            && socket.send_queue() == 0
+        let waits = |state| matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        self.socket().is_some_and(|socket| waits(socket.state()) && socket.send_queue() == 0)
     }
 
     /// Has the FIN sent again now. smoltcp 0.14 stops its retransmission timer when a
     /// third equal ACK comes, and then has no octets to send again: a keep-alive that
     /// is due makes it look, and it finds the FIN.
     pub(crate) fn remind_of_fin(&mut self) {
-        let socket = self.socket_mut();
+        let Some(socket) = self.socket_mut() else { return };
         socket.set_keep_alive(Some(TWO_PROBES));
         socket.set_keep_alive(None);
     }
@@ -169,58 +176,77 @@ impl Tcp {
     /// The peer has sent FIN, or everything is over: no more octets than those
     /// that can be read.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.quiet.map_or(!self.socket().may_recv(), |quiet| quiet.is_at_end())
+        match &self.quiet {
+            Some(quiet) => quiet.is_at_end(),
+            None => !self.socket().is_some_and(Socket::may_recv),
+        }
     }
 
     pub(crate) fn may_send(&self) -> bool {
-        self.socket().may_send()
+        self.socket().is_some_and(Socket::may_send)
     }
 
     pub(crate) fn room(&self) -> usize {
-        let socket = self.socket();
-        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+        let room = |socket: &Socket<'_>| socket.send_capacity() - socket.send_queue();
+        self.socket().filter(|socket| socket.may_send()).map_or(0, room)
     }
 
     pub(crate) fn unacknowledged(&self) -> usize {
-        self.socket().send_queue()
+        self.socket().map_or(0, Socket::send_queue)
     }
 
     pub(crate) fn readable(&self) -> usize {
-        self.socket().recv_queue()
+        self.socket().map_or(0, Socket::recv_queue)
     }
 
     /// The first `len` octets that wait, if they are there and in one piece, as
     /// those at the start of the stream are.
     pub(crate) fn peek(&mut self, len: usize) -> Option<&[u8]> {
-        let octets = self.socket_mut().peek(len).ok()?;
+        let octets = self.socket_mut()?.peek(len).ok()?;
         (octets.len() == len).then_some(octets)
     }
 
     /// Drops `len` octets that were peeked at.
     pub(crate) fn skip(&mut self, len: usize) {
-        let _ = self.socket_mut().recv(|octets| (len.min(octets.len()), ()));
+        let _ = self.socket_mut().map(|socket| socket.recv(|octets| (len.min(octets.len()), ())));
     }
 
     /// What can be read, as far as it lies in one piece.
     pub(crate) fn readable_piece(&mut self) -> &[u8] {
-        self.socket_mut().peek(usize::MAX).unwrap_or_default()
+        self.socket_mut().and_then(|socket| socket.peek(usize::MAX).ok()).unwrap_or_default()
     }
 
     /// Room in the send buffer, as far as it lies in one piece; nothing is sent
     /// before [`Tcp::commit`]. `None` after FIN or RST.
     pub(crate) fn lend(&mut self) -> Option<&mut [u8]> {
-        self.socket_mut().send(|room| (0, room)).ok()
+        self.socket_mut()?.send(|room| (0, room)).ok()
     }
 
     /// Sends the first `n` octets of what was lent.
     pub(crate) fn commit(&mut self, n: usize) {
         // The same room is offered again, with what was put there.
-        let _ = self.socket_mut().send(|room| (n.min(room.len()), ()));
+        let _ = self.socket_mut().map(|socket| socket.send(|room| (n.min(room.len()), ())));
     }
 
     /// Sends all of `octets`, or none.
     pub(crate) fn send_whole(&mut self, octets: &[u8]) -> bool {
-        self.room() >= octets.len() && self.socket_mut().send_slice(octets) == Ok(octets.len())
+        self.room() >= octets.len()
+            && self.socket_mut().is_some_and(|socket| socket.send_slice(octets) == Ok(octets.len()))
+    }
+
+    /// Copies what can be read, without taking it.
+    pub(crate) fn peek_slice(&mut self, out: &mut [u8]) -> usize {
+        self.socket_mut().and_then(|socket| socket.peek_slice(out).ok()).unwrap_or(0)
+    }
+
+    /// Takes what can be read.
+    pub(crate) fn recv_slice(&mut self, out: &mut [u8]) -> usize {
+        self.socket_mut().and_then(|socket| socket.recv_slice(out).ok()).unwrap_or(0)
+    }
+
+    /// Sends as many of `octets` as there is room for; `None` after FIN or RST.
+    pub(crate) fn send_slice(&mut self, octets: &[u8]) -> Option<usize> {
+        self.socket_mut()?.send_slice(octets).ok()
     }
 
     /// Something has come in. In `Closed` it would be too late to tell an
@@ -251,24 +277,32 @@ impl Tcp {
         self.is_forgotten
             || match &self.quiet {
                 Some(quiet) => quiet.is_silent(),
-                None => self.socket().remote_endpoint().is_none() || self.state() == State::TimeWait,
+                None => {
+                    self.socket().is_none_or(|socket| socket.remote_endpoint().is_none())
+                        || self.state() == State::TimeWait
+                }
             }
     }
 
     pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
         let interval = interval.map(|interval| smoltcp::time::Duration::from_micros(interval.micros()));
-        self.socket_mut().set_keep_alive(interval);
+        if let Some(socket) = self.socket_mut() {
+            socket.set_keep_alive(interval);
+        }
     }
 
     pub(crate) fn set_nagle(&mut self, nagle: bool) {
-        self.socket_mut().set_nagle_enabled(nagle);
+        if let Some(socket) = self.socket_mut() {
+            socket.set_nagle_enabled(nagle);
+        }
     }
 
     pub(crate) fn close(&mut self) {
         self.closed_here = true;
-        match &mut self.quiet {
-            Some(quiet) => quiet.close(),
-            None => self.socket_mut().close(),
+        match (&mut self.quiet, socket_of(&mut self.set)) {
+            (Some(quiet), _) => quiet.close(),
+            (None, Some(socket)) => socket.close(),
+            (None, None) => {}
         }
     }
 
@@ -288,9 +322,17 @@ impl Tcp {
     pub(crate) fn abort(&mut self) {
         self.closed_here = true;
         self.is_forgotten |= self.quiet.is_none() && self.state() == State::SynSent;
-        match &mut self.quiet {
-            Some(quiet) => quiet.abort(),
-            None => self.socket_mut().abort(),
+        match (&mut self.quiet, socket_of(&mut self.set)) {
+            (Some(quiet), _) => quiet.abort(),
+            (None, Some(socket)) => socket.abort(),
+            (None, None) => {}
         }
     }
+}
+
+/// The one socket of a set.
+#[inline]
+pub(crate) fn socket_of<'s>(set: &'s mut SocketSet<'static>) -> Option<&'s mut Socket<'static>> {
+    let (_, socket) = set.iter_mut().next()?;
+    Socket::downcast_mut(socket)
 }

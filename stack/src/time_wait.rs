@@ -2,13 +2,17 @@
 //! closed first. The peer's FIN may come again, and no octet of the old
 //! connection may get into a new one with the same four numbers.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
+use core::hash::BuildHasher;
 
+use hashbrown::HashTable;
+use slotmap::SlotMap;
 use smolsmc_clc::SynKind;
 use smolsmc_verbs::Provider;
 use smolsmc_wire::{Instant, Mac};
 use smoltcp::phy::Device;
 
+use crate::draws::Secret;
 use crate::port::{Segment, Tuple};
 use crate::quiet::Bare;
 use crate::shared::Shared;
@@ -23,21 +27,32 @@ pub(crate) struct LastWords {
     pub(crate) expected: u32,
 }
 
+slotmap::new_key_type! {
+    /// A connection in TIME-WAIT.
+    struct RestKey;
+}
+
 struct Rest {
+    tuple: Tuple,
     words: LastWords,
-    mac: Mac,
     until: Instant,
+    mac: Mac,
     owes_ack: bool,
+    /// Who goes before it, and after it.
+    older: Option<RestKey>,
+    newer: Option<RestKey>,
 }
 
 /// All that wait: so many at most, the oldest goes first.
-#[derive(Default)]
 pub(crate) struct TimeWaits {
-    rests: BTreeMap<Tuple, Rest>,
-    /// The same, by the time they go.
-    order: BTreeSet<(Instant, Tuple)>,
+    rests: SlotMap<RestKey, Rest>,
+    secret: Secret,
+    by_tuple: HashTable<RestKey>,
+    /// The ends of the line in which they stand, by the time they go.
+    oldest: Option<RestKey>,
+    newest: Option<RestKey>,
     /// Whose ACK is to be sent again.
-    owing: VecDeque<Tuple>,
+    owing: VecDeque<RestKey>,
     /// Those that went before their time.
     pub(crate) dropped: u64,
 }
@@ -54,36 +69,106 @@ pub(crate) enum Verdict {
 }
 
 impl TimeWaits {
+    pub(crate) fn new(secret: Secret) -> Self {
+        Self {
+            rests: SlotMap::with_key(),
+            secret,
+            by_tuple: HashTable::new(),
+            oldest: None,
+            newest: None,
+            owing: VecDeque::new(),
+            dropped: 0,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rests.len()
     }
 
     pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
-        self.rests.contains_key(tuple)
+        self.key_of(tuple).is_some()
+    }
+
+    fn key_of(&self, tuple: &Tuple) -> Option<RestKey> {
+        if self.rests.is_empty() {
+            return None;
+        }
+        let is_it = |key: &RestKey| self.rests.get(*key).is_some_and(|rest| rest.tuple == *tuple);
+        self.by_tuple.find(self.secret.hash_one(tuple), is_it).copied()
     }
 
     /// A connection has entered TIME-WAIT; `most` may be in it.
     pub(crate) fn enter(&mut self, tuple: Tuple, words: LastWords, mac: Mac, until: Instant, most: usize) {
-        self.leave(&tuple);
+        if let Some(key) = self.key_of(&tuple) {
+            self.leave(key);
+        }
         while self.rests.len() >= most {
-            let Some((_, oldest)) = self.order.pop_first() else { return };
-            self.rests.remove(&oldest);
+            let Some(oldest) = self.oldest else { return };
+            self.leave(oldest);
             self.dropped += 1;
         }
-        self.order.insert((until, tuple));
-        self.rests.insert(tuple, Rest { words, mac, until, owes_ack: false });
+        let rest = Rest { tuple, words, until, mac, owes_ack: false, older: None, newer: None };
+        let key = self.rests.insert(rest);
+        let Self { rests, secret, by_tuple, .. } = self;
+        let hash = |key: &RestKey| rests.get(*key).map_or(0, |rest| secret.hash_one(rest.tuple));
+        by_tuple.insert_unique(secret.hash_one(tuple), key, hash);
+        self.line_up(key, until);
     }
 
-    fn leave(&mut self, tuple: &Tuple) {
-        if let Some(rest) = self.rests.remove(tuple) {
-            self.order.remove(&(rest.until, *tuple));
+    fn leave(&mut self, key: RestKey) {
+        self.step_out(key);
+        let Some(rest) = self.rests.remove(key) else { return };
+        if let Ok(found) = self.by_tuple.find_entry(self.secret.hash_one(rest.tuple), |other| *other == key) {
+            found.remove();
         }
+    }
+
+    /// Puts one that stands nowhere behind all that go before it, or with it: as a
+    /// rule behind all.
+    fn line_up(&mut self, key: RestKey, until: Instant) {
+        let mut older = self.newest;
+        while let Some(rest) = older.and_then(|older| self.rests.get(older)).filter(|rest| rest.until > until)
+        {
+            older = rest.older;
+        }
+        let newer = match older.and_then(|older| self.rests.get_mut(older)) {
+            Some(rest) => rest.newer.replace(key),
+            None => self.oldest.replace(key),
+        };
+        match newer.and_then(|newer| self.rests.get_mut(newer)) {
+            Some(rest) => rest.older = Some(key),
+            None => self.newest = Some(key),
+        }
+        if let Some(rest) = self.rests.get_mut(key) {
+            (rest.until, rest.older, rest.newer) = (until, older, newer);
+        }
+    }
+
+    fn step_out(&mut self, key: RestKey) {
+        let Some(&Rest { older, newer, .. }) = self.rests.get(key) else { return };
+        match older.and_then(|older| self.rests.get_mut(older)) {
+            Some(rest) => rest.newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer.and_then(|newer| self.rests.get_mut(newer)) {
+            Some(rest) => rest.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    /// How many stand in line.
+    #[cfg(test)]
+    fn in_line(&self) -> usize {
+        let next = |key: &RestKey| self.rests.get(*key).and_then(|rest| rest.newer);
+        core::iter::successors(self.oldest, next).count()
     }
 
     /// Those whose time is over go.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some((_, tuple)) = self.order.first().copied().filter(|(until, _)| *until <= now) {
-            self.leave(&tuple);
+        while let Some(key) = self.oldest
+            && self.rests.get(key).is_some_and(|rest| rest.until <= now)
+        {
+            self.leave(key);
         }
     }
 
@@ -96,18 +181,26 @@ impl TimeWaits {
         until: Instant,
         is_listened: bool,
     ) -> Verdict {
-        let Some(rest) = self.rests.get_mut(tuple) else { return Verdict::Unknown };
+        let Some(key) = self.key_of(tuple) else { return Verdict::Unknown };
+        let Some(rest) = self.rests.get_mut(key) else { return Verdict::Unknown };
         let ahead = segment.seq.wrapping_sub(rest.words.expected) as i32;
         if segment.kind == SynKind::Syn && ahead > 0 && !segment.reset && is_listened {
-            self.leave(tuple);
+            self.leave(key);
             return Verdict::NewConnection;
         }
         if segment.reset {
             // RFC 5961 §3.2: only the expected number counts.
             if ahead == 0 {
-                self.leave(tuple);
+                self.leave(key);
             }
             return Verdict::Taken;
+        }
+        // A bare ACK of what we sent needs no answer: two ends in TIME-WAIT would
+        // go on for ever.
+        let says_nothing = segment.payload_len == 0 && !segment.fin && segment.kind == SynKind::Other;
+        let needs_answer = !says_nothing || ahead != 0;
+        if needs_answer && !core::mem::replace(&mut rest.owes_ack, true) {
+            self.owing.push_back(key);
         }
         if segment.fin {
             // Its ACK may never have left.
@@ -118,28 +211,21 @@ impl TimeWaits {
             // A FIN with another number is not the peer's: who sends such could keep
             // the entry for ever.
             if end == rest.words.expected {
-                self.order.remove(&(rest.until, *tuple));
-                self.order.insert((until, *tuple));
-                rest.until = until;
+                self.step_out(key);
+                self.line_up(key, until);
             }
-        }
-        // A bare ACK of what we sent needs no answer: two ends in TIME-WAIT would
-        // go on for ever.
-        let says_nothing = segment.payload_len == 0 && !segment.fin && segment.kind == SynKind::Other;
-        let needs_answer = !says_nothing || ahead != 0;
-        if needs_answer && !core::mem::replace(&mut rest.owes_ack, true) {
-            self.owing.push_back(*tuple);
         }
         Verdict::Taken
     }
 
     /// Whose ACK is to be sent, and to which address.
     pub(crate) fn next_answer(&mut self) -> Option<(Tuple, Mac, Bare)> {
-        while let Some(tuple) = self.owing.pop_front() {
-            let Some(rest) = self.rests.get_mut(&tuple) else { continue };
+        while let Some(key) = self.owing.pop_front() {
+            let Some(rest) = self.rests.get_mut(key) else { continue };
             if core::mem::take(&mut rest.owes_ack) {
                 let LastWords { next, expected } = rest.words;
-                return Some((tuple, rest.mac, Bare { seq: next, ack: expected, fin: false, reset: false }));
+                let bare = Bare { seq: next, ack: expected, fin: false, reset: false };
+                return Some((rest.tuple, rest.mac, bare));
             }
         }
         None

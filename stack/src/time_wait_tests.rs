@@ -1,3 +1,4 @@
+use crate::draws::Secret;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smolsmc_clc::SynKind;
@@ -36,7 +37,7 @@ fn after(seconds: u64) -> Instant {
 }
 
 fn one() -> TimeWaits {
-    let mut table = TimeWaits::default();
+    let mut table = TimeWaits::new(Secret::fixed());
     table.enter(tuple(1), WORDS, Mac([2; 6]), after(60), 10);
     table
 }
@@ -59,7 +60,7 @@ fn a_fin_that_comes_again_is_acknowledged_and_waited_for_again() {
     table.expire(after(89));
     assert_eq!(table.len(), 1);
     table.expire(after(90));
-    assert_eq!((table.len(), table.order.len()), (0, 0));
+    assert_eq!((table.len(), table.in_line()), (0, 0));
     assert_eq!(table.hear(&tuple(1), &fin, after(99), true), Verdict::Unknown);
 }
 
@@ -116,10 +117,10 @@ fn a_syn_nobody_listens_for_ends_no_time_wait() {
 
 #[test]
 fn there_are_never_more_than_may_be() {
-    let mut table = TimeWaits::default();
+    let mut table = TimeWaits::new(Secret::fixed());
     for port in 1..=100 {
         table.enter(tuple(port), WORDS, Mac::default(), after(port.into()), 7);
-        assert!(table.len() <= 7 && table.order.len() == table.len());
+        assert!(table.len() <= 7 && table.in_line() == table.len());
     }
     assert_eq!((table.len(), table.dropped), (7, 93));
     assert!(table.contains(&tuple(100)) && !table.contains(&tuple(93)));

@@ -41,6 +41,8 @@ const PROTOCOL_CRATES: &[&str] = &[
     "bitflags",
     "thiserror",
     "crc32fast",
+    "foldhash",
+    "hashbrown",
     "rand_chacha",
     "rand_core",
     "slotmap",

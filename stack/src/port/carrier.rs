@@ -102,6 +102,7 @@ pub(crate) struct Outlet<'d, D> {
     with_option: bool,
     frames_left: usize,
     full: bool,
+    has_sent: bool,
 }
 
 impl<'d, D: Device> Outlet<'d, D> {
@@ -112,7 +113,20 @@ impl<'d, D: Device> Outlet<'d, D> {
         with_option: bool,
         frames_max: usize,
     ) -> Self {
-        Self { device, seen, ethernet_mtu, with_option, frames_left: frames_max, full: false }
+        Self {
+            device,
+            seen,
+            ethernet_mtu,
+            with_option,
+            frames_left: frames_max,
+            full: false,
+            has_sent: false,
+        }
+    }
+
+    /// Whether a frame found room.
+    pub(crate) const fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     /// Whether no more frames will be taken now.
@@ -149,6 +163,7 @@ impl<D: Device> Device for Outlet<'_, D> {
         }
         let token = self.device.transmit(now);
         self.full = token.is_none();
+        self.has_sent |= token.is_some();
         self.frames_left -= 1;
         token.map(|token| WithOption { token, seen: self.seen.as_deref_mut(), with_option: self.with_option })
     }

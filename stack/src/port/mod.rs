@@ -3,8 +3,11 @@
 mod carrier;
 mod segment;
 mod tagged;
+mod turn;
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 
 use smolsmc_verbs::{FrameEngine, RdmaPort};
@@ -18,9 +21,11 @@ use carrier::{BARE_MAX, Inlet, Outlet, bare_frame};
 pub(crate) use segment::{Segment, is_stray_roce};
 pub(crate) use tagged::Untagged;
 use tagged::{Tagged, WithTag, untag};
+use turn::Turn;
 
 use crate::config::PortConfig;
 use crate::connection::Connection;
+use crate::handle::SocketHandle;
 use crate::quiet::{Bare, Quiet};
 use crate::tcp::Tcp;
 
@@ -33,6 +38,17 @@ pub(crate) struct Port {
     pub(crate) rdma: Option<RdmaPort>,
     pub(crate) addresses: Vec<(IpAddr, u8)>,
     pub(crate) has_gateway: bool,
+    /// Connections whose TCP found no room here, in turn.
+    pub(crate) blocked: VecDeque<SocketHandle>,
+    /// Connections of ours that have not said anything yet, in turn.
+    pub(crate) beginning: VecDeque<SocketHandle>,
+    /// Whether they go first.
+    pub(crate) begin_turn: Turn,
+    /// Whether frames of RoCE go before those of TCP.
+    pub(crate) roce_turn: Turn,
+    /// In this poll, frames of TCP have found room, and of RoCE.
+    pub(crate) tcp_sent: bool,
+    pub(crate) roce_sent: bool,
 }
 
 /// Lets smoltcp look at the frame that has just come, now without a tag, with
@@ -40,11 +56,34 @@ pub(crate) struct Port {
 pub(crate) type ToTcp<'a> = &'a mut dyn FnMut(&mut Port, &[u8], &mut SocketSet<'static>);
 
 /// The four numbers that name a TCP connection, from our side, and the port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tuple {
     pub(crate) port: usize,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+}
+
+impl Hash for Tuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let ports = u64::from(self.local.port()) << 16 | u64::from(self.remote.port());
+        hasher.write_u64((self.port as u64) << 32 | ports);
+        match (self.local.ip(), self.remote.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                hasher.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
+            }
+            (local, remote) => {
+                for address in [local, remote] {
+                    let bits = match address {
+                        IpAddr::V4(address) => address.to_bits().into(),
+                        IpAddr::V6(address) => address.to_bits(),
+                    };
+                    hasher.write_u64(bits as u64);
+                    hasher.write_u64((bits >> 64) as u64);
+                }
+            }
+        }
+    }
 }
 
 impl Port {
@@ -71,6 +110,12 @@ impl Port {
             rdma: config.rdma,
             addresses: config.addresses.clone(),
             has_gateway: config.gateway.is_some(),
+            blocked: VecDeque::new(),
+            beginning: VecDeque::new(),
+            begin_turn: Turn::default(),
+            roce_turn: Turn::default(),
+            tcp_sent: false,
+            roce_sent: false,
         }
     }
 
@@ -127,38 +172,46 @@ impl Port {
         true
     }
 
-    /// Lets a connection's TCP send what it has, up to `frames_max`.
+    /// Lets a connection's TCP send what it has, up to `frames_max`; and when it wants
+    /// to be polled again.
     pub(crate) fn tcp_out<D: Device>(
         &mut self,
         now: Instant,
         device: &mut D,
         connection: &mut Connection,
         frames_max: usize,
-    ) -> TcpOut {
+    ) -> (TcpOut, Option<Instant>) {
         let with_option = connection.puts_option();
         let is_noted = connection.may_become_quiet() || connection.tcp.is_closing();
         let tcp = &mut connection.tcp;
         if let Some(quiet) = &mut tcp.quiet {
             let is_blocked = self.quiet_out(now, device, quiet, &connection.tuple, connection.peer_mac);
-            return if is_blocked { TcpOut::Blocked } else { TcpOut::Done };
+            return (if is_blocked { TcpOut::Blocked } else { TcpOut::Done }, quiet.due());
         }
         let seen = is_noted.then_some(&mut tcp.seen);
         let mut device = Tagged::new(device, self.vlan);
         let mut outlet = Outlet::new(&mut device, seen, self.mtu, with_option, frames_max);
+        let mut due = None;
         while !outlet.is_shut() {
-            if self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set)
-                == smoltcp::iface::PollResult::None
-            {
+            let sent = self.iface.poll_egress(moment(now), &mut outlet, &mut tcp.set);
+            if sent == smoltcp::iface::PollResult::None {
+                due = None;
+                break;
+            }
+            // To ask when there is more costs less than to find nothing to send.
+            due = self.iface.poll_at(moment(now), &tcp.set);
+            if due.is_none_or(|due| due > moment(now)) {
                 break;
             }
         }
-        outlet.outcome()
+        self.tcp_sent |= outlet.has_sent();
+        (outlet.outcome(), due.map(instant).or_else(|| self.tcp_due(now, tcp)))
     }
 
     /// Lets a connection without octets say what it has to; whether there was no
     /// room for it.
     fn quiet_out<D: Device>(
-        &self,
+        &mut self,
         now: Instant,
         device: &mut D,
         quiet: &mut Quiet,
@@ -170,6 +223,7 @@ impl Port {
         while !quiet.is_silent() {
             let Some(token) = device.transmit(moment(now)) else { return true };
             let Some(bare) = quiet.next_segment(now) else { break };
+            self.tcp_sent = true;
             let mut frame = [0; BARE_MAX];
             let len = bare_frame(&mut frame, (self.mac, peer), tuple, bare);
             token.consume(len, |out| {
@@ -200,18 +254,23 @@ impl Port {
         });
     }
 
-    /// Gives the engine's next frame to the device.
-    pub(crate) fn frame_out<D: Device, E: FrameEngine>(
-        &self,
+    /// Gives the engine's frames to the device, `most` of them; how many, and whether
+    /// there was no room for the next one.
+    pub(crate) fn frames_out<D: Device, E: FrameEngine>(
+        &mut self,
         now: Instant,
         device: &mut D,
         engine: &mut E,
-    ) -> bool {
-        let Some(rdma) = self.rdma else { return false };
-        let Some(len) = engine.next_len(now, rdma) else { return false };
-        let Some(tx) = device.transmit(moment(now)) else { return false };
-        tx.consume(len, |out| engine.emit(now, rdma, out));
-        true
+        most: usize,
+    ) -> (usize, bool) {
+        let Some(rdma) = self.rdma else { return (0, false) };
+        for given in 0..most {
+            let Some(len) = engine.next_len(now, rdma) else { return (given, false) };
+            let Some(tx) = device.transmit(moment(now)) else { return (given, true) };
+            tx.consume(len, |out| engine.emit(now, rdma, out));
+            self.roce_sent = true;
+        }
+        (most, false)
     }
 
     /// When a connection's TCP wants to be polled.
@@ -224,9 +283,12 @@ impl Port {
             tcp.remind_of_fin();
             due = self.iface.poll_at(moment(now), &tcp.set);
         }
-        let due = due?;
-        Some(Instant::from_micros(u64::try_from(due.total_micros()).unwrap_or(0)))
+        due.map(instant)
     }
+}
+
+fn instant(moment: smoltcp::time::Instant) -> Instant {
+    Instant::from_micros(u64::try_from(moment.total_micros()).unwrap_or(0))
 }
 
 /// The same moment in smoltcp's terms.

@@ -22,7 +22,7 @@ mod decline;
 mod joining;
 mod server;
 
-use smolsmc_cdc::{Close, CloseEvent, Flow, RingSizes, StateFlags};
+use smolsmc_cdc::{Close, CloseEvent, CloseState, Flow, RingSizes, StateFlags};
 use smolsmc_clc::{Diagnosis, Header, MAX_MESSAGE_LEN, Message, SmcrTerms};
 use smolsmc_llc::{DownReason, Role};
 use smolsmc_verbs::{Provider, WcStatus};
@@ -346,6 +346,7 @@ impl<P: Provider> Shared<P> {
             peer,
             flow,
             close: Close::default(),
+            peer_was_first: false,
             proof: Proof::default(),
             cork: Cork::default(),
             stats: MessageStats::default(),
@@ -494,6 +495,7 @@ impl Smc {
                     (StateFlags::ABNORMAL_CLOSE, CloseEvent::HeardAbort),
                 ] {
                     if heard.news.contains(flag) {
+                        self.peer_was_first |= self.close.state() == CloseState::Active;
                         self.close.step(event);
                     }
                 }

@@ -91,7 +91,7 @@ impl<P: Provider> Socket<'_, P> {
         let out = out.get_mut(..len).unwrap_or_default();
         match &self.connection.phase {
             Phase::Smc(smc) => Ok(smc.copy(&self.shared.provider, out)),
-            _ => Ok(self.connection.tcp.socket_mut().peek_slice(out).unwrap_or(0)),
+            _ => Ok(self.connection.tcp.peek_slice(out)),
         }
     }
 
@@ -165,7 +165,7 @@ impl<P: Provider> Socket<'_, P> {
                 smc.flow.consume(received as u32);
                 Ok(received)
             }
-            _ => Ok(self.connection.tcp.socket_mut().recv_slice(out).unwrap_or(0)),
+            _ => Ok(self.connection.tcp.recv_slice(out)),
         }
     }
 }

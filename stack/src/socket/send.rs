@@ -124,7 +124,7 @@ impl<P: Provider> Socket<'_, P> {
         let octets = octets.get(..len).unwrap_or_default();
         match &mut self.connection.phase {
             Phase::Smc(smc) => Ok(smc.put(&mut self.shared.provider, octets)),
-            _ => self.connection.tcp.socket_mut().send_slice(octets).map_err(|_| SendError::ShutDown),
+            _ => self.connection.tcp.send_slice(octets).ok_or(SendError::ShutDown),
         }
     }
 }

@@ -11,6 +11,7 @@ mod declines;
 mod embedded;
 mod events;
 mod failing;
+mod full_port;
 mod groups;
 mod hostile;
 mod incast;

@@ -199,7 +199,12 @@ impl Lan {
     /// From now on this host's first port takes so many frames until the next step, as a
     /// NIC with a short queue.
     pub fn set_room(&mut self, host: usize, frames: usize) {
-        self.hosts[host].devices[0].room = Some(frames);
+        self.set_port_room((host, 0), frames);
+    }
+
+    /// As [`Lan::set_room`], of any of the host's ports.
+    pub fn set_port_room(&mut self, (host, port): (usize, usize), frames: usize) {
+        self.hosts[host].devices[port].room = Some(frames);
     }
 
     /// The time.
