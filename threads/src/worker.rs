@@ -202,6 +202,8 @@ impl<P: Provider + Wakes, D: Device + Wakes, C: Clock> Worker<P, D, C> {
     fn serve_ready(&mut self) {
         for _ in 0..SERVED_AT_ONCE {
             let Some(Token(token)) = self.driver.next_ready() else { break };
+            // What its thread asked for before it wrote goes before what it wrote.
+            self.answer();
             self.serve(place(token));
         }
     }
