@@ -8,6 +8,7 @@ use serde_json::Value;
 use smolsmc_decode::{Dissector, Frame, FrameReport, Kind};
 use smolsmc_ethernet::Watch;
 use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
 
 /// Frames that were understood, counted and partly kept.
 #[derive(Default)]
@@ -30,8 +31,8 @@ pub(crate) struct Heard {
     pub(crate) clc: Vec<Clc>,
     /// LLC messages in their order, as lines.
     pub(crate) llc: Vec<String>,
-    /// RoCE frames that came.
-    pub(crate) roce_received: u64,
+    /// RoCE frames that came; `None` where they need not pass a port of ours.
+    pub(crate) roce_received: Option<u64>,
     /// Frames of the peer that break a rule.
     pub(crate) violations: Vec<String>,
     /// Microseconds of the node's clock: our SYN, its answer.
@@ -71,7 +72,9 @@ impl Heard {
 
     fn note(&mut self, report: &FrameReport, time: u64, came: bool) {
         self.received += u64::from(came);
-        self.roce_received += u64::from(came && report.context.qp.is_some());
+        if let Some(count) = &mut self.roce_received {
+            *count += u64::from(came && report.context.qp.is_some());
+        }
         let layer = |name: &str, field: &str| report.layers.get(name).and_then(|layer| layer.get(field));
         if came
             && let Some(source) = layer("ip", "src").and_then(Value::as_str)
@@ -106,18 +109,30 @@ const SYN: u64 = 0x02;
 const SYN_ACK: u64 = 0x12;
 
 impl Witness {
-    /// One witness, to be called to every port.
-    pub(crate) fn shared() -> Rc<RefCell<Self>> {
-        Rc::default()
+    /// One witness, to be called to every port. If RDMA is a device of the kernel,
+    /// whatever the ports show of it is not judged: some of it, in any order.
+    pub(crate) fn shared(has_roce_frames: bool) -> Rc<RefCell<Self>> {
+        let heard = Heard { roce_received: has_roce_frames.then_some(0), ..Heard::default() };
+        Rc::new(RefCell::new(Self { heard, ..Self::default() }))
     }
 
     fn frame(&mut self, time: Instant, octets: &[u8], came: bool) {
+        if self.heard.roce_received.is_none() && is_udp(octets) {
+            return;
+        }
         self.frames += 1;
         let time = u64::try_from(time.total_micros()).unwrap_or(0);
         let frame = Frame { number: self.frames, time_ns: time * 1000, original_len: octets.len(), octets };
         let report = self.dissector.frame(&frame);
         self.heard.note(&report, time, came);
     }
+}
+
+fn is_udp(octets: &[u8]) -> bool {
+    let frame = EthernetFrame::new_checked(octets).ok();
+    let packet = frame.filter(|frame| frame.ethertype() == EthernetProtocol::Ipv4);
+    let packet = packet.and_then(|frame| Ipv4Packet::new_checked(frame.payload()).ok());
+    packet.is_some_and(|packet| packet.next_header() == IpProtocol::Udp)
 }
 
 /// A witness at one port.

@@ -12,7 +12,7 @@
 //! A turn reads the clock once and never by itself: only through [`Clock`].
 //!
 //! What it refuses to know: protocols, and which wire it is; those that can be
-//! slept on are behind features (`roce`, `ethernet`, `shm`), others implement
+//! slept on are behind features (`roce`, `ethernet`, `shm`, `ibverbs`), others implement
 //! [`Wakes`].
 
 #![forbid(unsafe_code)]

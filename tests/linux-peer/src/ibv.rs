@@ -1,6 +1,7 @@
 //! Scenarios with our provider over libibverbs in a guest, on rxe: the contract's
 //! suite, and our stack against the kernel's SMC in the other guest.
 
+mod command;
 mod ending;
 mod peer;
 
@@ -35,6 +36,14 @@ pub fn scenarios() -> Vec<Scenario> {
             .within(Duration::from_secs(1800))
             .spoils_guests(),
         Scenario::alone("ibv-devices", "smolsmc devices", devices).spoils_guests(),
+        Scenario::alone("ibv-refusals", "smolsmc", command::refusals),
+        Scenario::pair("ibv-ping", "smolsmc ping", command::ping),
+        Scenario::pair("ibv-echo", "smolsmc echo", command::echo),
+        Scenario::pair("ibv-check", "smolsmc check", command::check).slow(),
+        Scenario::pair("ibv-tool-conform", "smolsmc conform", command::conform)
+            .within(Duration::from_secs(600))
+            .spoils_guests()
+            .slow(),
         Scenario::pair("ibv-client", client, peer::client),
         Scenario::pair("ibv-server", server, peer::server),
         Scenario::pair("ibv-bulk-client", client, peer::bulk_client),
