@@ -8,7 +8,6 @@ use serde_json::Value;
 use smolsmc_decode::{Dissector, Frame, FrameReport, Kind};
 use smolsmc_ethernet::Watch;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
 
 /// Frames that were understood, counted and partly kept.
 #[derive(Default)]
@@ -109,30 +108,19 @@ const SYN: u64 = 0x02;
 const SYN_ACK: u64 = 0x12;
 
 impl Witness {
-    /// One witness, to be called to every port. If RDMA is a device of the kernel,
-    /// whatever the ports show of it is not judged: some of it, in any order.
+    /// One witness, to be called to every port.
     pub(crate) fn shared(has_roce_frames: bool) -> Rc<RefCell<Self>> {
         let heard = Heard { roce_received: has_roce_frames.then_some(0), ..Heard::default() };
         Rc::new(RefCell::new(Self { heard, ..Self::default() }))
     }
 
     fn frame(&mut self, time: Instant, octets: &[u8], came: bool) {
-        if self.heard.roce_received.is_none() && is_udp(octets) {
-            return;
-        }
         self.frames += 1;
         let time = u64::try_from(time.total_micros()).unwrap_or(0);
         let frame = Frame { number: self.frames, time_ns: time * 1000, original_len: octets.len(), octets };
         let report = self.dissector.frame(&frame);
         self.heard.note(&report, time, came);
     }
-}
-
-fn is_udp(octets: &[u8]) -> bool {
-    let frame = EthernetFrame::new_checked(octets).ok();
-    let packet = frame.filter(|frame| frame.ethertype() == EthernetProtocol::Ipv4);
-    let packet = packet.and_then(|frame| Ipv4Packet::new_checked(frame.payload()).ok());
-    packet.is_some_and(|packet| packet.next_header() == IpProtocol::Udp)
 }
 
 /// A witness at one port.

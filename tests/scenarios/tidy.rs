@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("perf", &["wire", "verbs", "shm", "drive"]),
     ("cli", &["smolsmc", "decode", "ethernet", "perf", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
+    ("tests/linux-peer", &["wire", "verbs", "linux-agent", "ethernet", "ibv", "drive", "perf"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "perf"]),
 ];

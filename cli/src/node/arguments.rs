@@ -70,9 +70,8 @@ pub(crate) struct NodeArguments {
     mtu: Option<u16>,
 
     /// Writes all frames to this file, for `smolsmc decode`; those of a second
-    /// link to FILE.2. Over shared memory RDMA is not made of frames: the file has
-    /// TCP only. Of an RDMA device it has what the kernel shows: RoCE of rxe, none of
-    /// an RNIC
+    /// link to FILE.2. Over shared memory, and over an RDMA device, RDMA is not made
+    /// of our frames: the file has TCP only
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 
@@ -153,6 +152,10 @@ impl NodeArguments {
             let open = |name: &String| Port::open_with_mtu(name, self.mtu).map(Outlet::Port);
             let ports: Result<Vec<_>, _> = self.link.iter().map(open).collect();
             let ports = ports.map_err(|error| error.to_string())?;
+            if !devices.is_empty() {
+                let passed_over = ports.iter().filter_map(Outlet::port).try_for_each(Port::pass_over_roce);
+                passed_over.map_err(|error| format!("the ports cannot leave RoCE to the kernel: {error}"))?;
+            }
             let mtus: Vec<_> = ports.iter().map(Outlet::mtu).collect();
             let mut config = self.config(&mtus)?;
             change(&mut config);

@@ -9,9 +9,6 @@ use crate::{Error, Guest, Result};
 
 use super::last;
 
-/// A NIC must hand up frames to a MAC that is not its own.
-const PROMISCUOUS: u32 = 0x100;
-
 /// Our program in guest 0.
 pub(super) struct Ours<'a> {
     pub(super) guest: &'a Guest,
@@ -31,11 +28,7 @@ impl<'a> Ours<'a> {
     /// Starts another one of ours.
     pub(super) fn start_program(stage: &'a Stage<'_>, program: &str, arguments: &[&str]) -> Result<Self> {
         let guest = stage.guest(0)?;
-        let path = "/sys/class/net/eth0/flags".to_owned();
-        let flags: String = guest.ask(Request::ReadFile { path: path.clone() })?;
-        let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
-        let text = format!("{:#x}", flags | PROMISCUOUS);
-        let _: () = guest.ask(Request::WriteFile { path, text })?;
+        guest.let_foreign_frames_in()?;
         Ok(Self { guest, program: guest.begin_program(program, arguments)? })
     }
 
