@@ -46,7 +46,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Runs the command; an error is one sentence.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut node = arguments.node.start()?;
-    let witness = Witness::shared();
+    let witness = Witness::shared(arguments.node.has_roce_frames());
     node.watch(|| Box::new(At(Rc::clone(&witness))));
     let mut options = arguments.node.socket_options();
     // Whether it would be TCP is the question.

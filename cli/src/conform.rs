@@ -33,6 +33,9 @@ Examples:
   smolsmc conform 10.9.0.1:5000 --only half-close --link unix:/tmp/cable --ip 10.9.0.2/24 --pcap half.pcap
   smolsmc conform 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24 --json | jq 'select(.pass == false)'
 
+Over an RDMA device (--rdma ibverbs:DEVICE) cases are skipped that damage RoCE
+frames or listen to them: such a device makes them by itself.
+
 In every case that is not hostile, each frame of the peer is checked against the
 rules that smolsmc decode knows. The exit status is 0 if no case failed, else 1.")]
 pub(crate) struct Arguments {
@@ -88,7 +91,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         if let Some(sentence) = lab.node.ports_ended() {
             return Err(sentence);
         }
-        if case.needs_sink && arguments.sink.is_none() {
+        let is_deaf = case.needs_roce && !node.has_roce_frames();
+        if is_deaf || (case.needs_sink && arguments.sink.is_none()) {
             skipped += 1;
             tell(node.json, case, 0.0, "skipped", None);
             continue;

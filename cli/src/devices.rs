@@ -20,11 +20,15 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// Why there are no RDMA devices, however many this machine has.
+#[cfg(not(feature = "ibverbs"))]
+pub(crate) const NOT_BUILT: &str =
+    "this smolsmc knows no RDMA devices: build it with --features ibverbs, which needs libibverbs";
+
 /// Runs the command; an error is one sentence.
 #[cfg(not(feature = "ibverbs"))]
 pub(crate) fn run(_arguments: &Arguments) -> Result<(), String> {
-    Err("this smolsmc knows no RDMA devices: build it with --features ibverbs, which needs libibverbs"
-        .to_owned())
+    Err(NOT_BUILT.to_owned())
 }
 
 /// Runs the command; an error is one sentence.

@@ -24,7 +24,8 @@ Examples:
   qemu-system-x86_64 … -netdev stream,id=n,server=off,addr.type=unix,addr.path=/tmp/cable
                                          a guest at the other end, its NIC being on netdev n
   smolsmc echo 5000 --link tap:tap0 --ip 10.9.0.1/24 --pcap echo.pcap
-  smolsmc echo 5000 --link packet:eth1 --ip 10.9.0.1/24 --eid MYEID --strict")]
+  smolsmc echo 5000 --link packet:eth1 --ip 10.9.0.1/24 --eid MYEID --strict
+  smolsmc echo 5000 --rdma ibverbs:mlx5_0 --link packet:eth1 --ip 10.9.0.1/24    over an RDMA device")]
 pub(crate) struct Arguments {
     /// The TCP port to listen on
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

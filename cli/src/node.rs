@@ -6,6 +6,7 @@
 mod arguments;
 mod nic;
 mod outlet;
+mod rdma;
 mod shm;
 
 use std::fs::File;
@@ -233,15 +234,13 @@ impl Node {
         };
         self.flush();
         let most = self.control.as_ref().map_or(most, |control| most.min(control.patience()));
-        let (mut patience, mut wires) = (LONGEST_SLEEP, None);
-        if let Nic::Shm(nic) = self.stack.provider_mut() {
-            patience = nic.timeout().map_or(patience, |timeout| patience.min(timeout));
-            wires = Some(nic.fds());
-        }
+        let nic = self.stack.provider_mut();
+        nic.arm();
+        let patience = nic.timeout().map_or(LONGEST_SLEEP, |timeout| timeout.min(LONGEST_SLEEP));
         let sleep = next.min(most).min(patience).micros();
         let frames = self.devices.iter().filter_map(|device| device.device().shm()).flat_map(ShmPort::fds);
         let also = also.into_iter().chain(self.control.as_ref().map(Control::descriptor));
-        let also = also.chain(frames).chain(wires.into_iter().flatten());
+        let also = also.chain(frames).chain(nic.descriptors());
         let ports = self.devices.iter().filter_map(|device| device.device().port());
         wait_also(ports, also, Some(std::time::Duration::from_micros(sleep)))
             .map_err(|error| format!("the ports cannot be waited for: {error}"))?;
@@ -315,7 +314,7 @@ impl Node {
         let mtus: Vec<_> = self.ports().map(Outlet::mtu).collect();
         let mut config = arguments.config(&mtus)?;
         change(&mut config);
-        self.stack = arguments::soft(config, self.clock.now())?;
+        self.stack = arguments.stack(config, self.clock.now())?;
         Ok(())
     }
 

@@ -25,6 +25,7 @@ Examples:
   smolsmc ping 10.9.0.1:5000 --link tap:tap0 --ip 10.9.0.2/24 --size 1 --count 10000 --mode busy
   smolsmc ping 10.9.0.1:5000 --link unix:guest.sock --ip 10.9.0.2/24 --eid LINUXEID --strict
   smolsmc ping 10.9.0.1:5000 --link unix:/tmp/cable --ip 10.9.0.2/24 --json | jq .rtt_us.p99
+  smolsmc ping 10.9.0.1:5000 --rdma ibverbs:rxe0 --link packet:eth0 --ip 10.9.0.2/24
 
 The exit status is 0 if every octet came back as it was sent, else 1.")]
 pub(crate) struct Arguments {

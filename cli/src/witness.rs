@@ -30,8 +30,8 @@ pub(crate) struct Heard {
     pub(crate) clc: Vec<Clc>,
     /// LLC messages in their order, as lines.
     pub(crate) llc: Vec<String>,
-    /// RoCE frames that came.
-    pub(crate) roce_received: u64,
+    /// RoCE frames that came; `None` where they need not pass a port of ours.
+    pub(crate) roce_received: Option<u64>,
     /// Frames of the peer that break a rule.
     pub(crate) violations: Vec<String>,
     /// Microseconds of the node's clock: our SYN, its answer.
@@ -71,7 +71,9 @@ impl Heard {
 
     fn note(&mut self, report: &FrameReport, time: u64, came: bool) {
         self.received += u64::from(came);
-        self.roce_received += u64::from(came && report.context.qp.is_some());
+        if let Some(count) = &mut self.roce_received {
+            *count += u64::from(came && report.context.qp.is_some());
+        }
         let layer = |name: &str, field: &str| report.layers.get(name).and_then(|layer| layer.get(field));
         if came
             && let Some(source) = layer("ip", "src").and_then(Value::as_str)
@@ -107,8 +109,9 @@ const SYN_ACK: u64 = 0x12;
 
 impl Witness {
     /// One witness, to be called to every port.
-    pub(crate) fn shared() -> Rc<RefCell<Self>> {
-        Rc::default()
+    pub(crate) fn shared(has_roce_frames: bool) -> Rc<RefCell<Self>> {
+        let heard = Heard { roce_received: has_roce_frames.then_some(0), ..Heard::default() };
+        Rc::new(RefCell::new(Self { heard, ..Self::default() }))
     }
 
     fn frame(&mut self, time: Instant, octets: &[u8], came: bool) {

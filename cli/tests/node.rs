@@ -214,6 +214,52 @@ fn bad_input_gives_one_sentence_and_a_status() {
 }
 
 #[test]
+fn what_carries_rdma_is_refused_in_one_sentence() {
+    let path = std::env::temp_dir().join(format!("smolsmc-rdma-{}", std::process::id()));
+    let link = format!("unix-listen:{}", path.display());
+    let refused = |rdma: &[&str], words: &str| {
+        let mut arguments = vec!["echo", "5000", "--link", &link, "--ip", "10.9.0.1/24"];
+        rdma.iter().for_each(|rdma| arguments.extend(["--rdma", rdma]));
+        assert_refused(&arguments, words);
+        assert!(!path.exists(), "{rdma:?}: nobody was waited for");
+    };
+    refused(
+        &["hard"],
+        "invalid value 'hard' for '--rdma <RDMA>': soft or ibverbs:DEVICE[:PORT[:GID]] is wanted",
+    );
+    refused(&["ibverbs:"], "a device has a name, as in mlx5_0:1:3");
+    refused(&["ibverbs:rxe0:0"], "\"0\" is no port: ports are numbered from 1 to 255");
+    refused(&["ibverbs:rxe0:1:x"], "\"x\" is no GID index: they are numbered from 0 to 255");
+    refused(&["soft", "ibverbs:rxe0"], "soft for all links, or ibverbs for all");
+    refused(&["ibverbs:rxe0", "ibverbs:rxe1"], "in pairs, in the same order: 1 and 2");
+    // No machine has a device of this name; or this command knows of none at all.
+    let why = match cfg!(feature = "ibverbs") {
+        true => "RDMA device",
+        false => "this smolsmc knows no RDMA devices: build it with --features ibverbs",
+    };
+    for command in [
+        &["echo", "5000"][..],
+        &["ping", "10.9.0.1:5000"],
+        &["nc", "10.9.0.1", "5000"],
+        &["check", "10.9.0.1:5000"],
+        &["conform", "10.9.0.1:5000"],
+        &["proxy", "--to-smc", "1=10.9.0.1:1"],
+    ] {
+        let more = ["--link", &link, "--ip", "10.9.0.1/24", "--rdma", "ibverbs:no-such-device"];
+        assert_refused(&[command, &more].concat(), why);
+        assert!(!path.exists(), "{command:?}: nobody was waited for");
+    }
+}
+
+#[test]
+fn software_is_what_carries_rdma_unless_told_otherwise() {
+    let echo = Echo::start("soft", &["--rdma", "soft"]);
+    let output = echo.ping("10.9.0.1:5000", &["--strict", "--rdma", "soft"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(echo.end().0);
+}
+
+#[test]
 fn more_bad_input_for_a_stack() {
     let path = std::env::temp_dir().join(format!("smolsmc-bad-{}", std::process::id()));
     let link = format!("unix-listen:{}", path.display());
@@ -240,6 +286,8 @@ fn help_of_every_command_has_examples() {
     for name in ["echo", "ping"] {
         let output = smolsmc(&[name, "--help"]);
         assert!(output.status.success());
-        assert!(text(&output.stdout).contains("Examples:"), "{name}");
+        let said = text(&output.stdout);
+        assert!(said.contains("Examples:"), "{name}");
+        assert!(said.contains("--rdma ibverbs:") && said.contains("[default: soft]"), "{name}");
     }
 }

@@ -13,7 +13,7 @@
 //! somebody else's event loop a [`Guest`] says what to sleep on, and for how long.
 //!
 //! What it refuses to know: protocols, and which wire it is; those that can be
-//! slept on are behind features (`roce`, `ethernet`, `shm`), others implement
+//! slept on are behind features (`roce`, `ethernet`, `shm`, `ibverbs`), others implement
 //! [`Wakes`].
 
 #![forbid(unsafe_code)]

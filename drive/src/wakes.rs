@@ -110,6 +110,20 @@ impl Wakes for smolsmc_shm::ShmNic {
     }
 }
 
+/// One descriptor for all its devices: completions, and what happened to ports.
+#[cfg(feature = "ibverbs")]
+impl Wakes for smolsmc_ibv::IbvNic {
+    fn arm(&mut self) -> bool {
+        self.look_soon();
+        false
+    }
+
+    fn fds<'a>(&'a self, into: &mut Fds<'a>) {
+        use std::os::fd::AsFd;
+        into.read(self.as_fd());
+    }
+}
+
 /// A wire that is gone is not waited for: its descriptors are readable for ever.
 #[cfg(feature = "shm")]
 impl Wakes for smolsmc_shm::ShmPort {

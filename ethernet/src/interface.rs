@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use smoltcp::phy::{Device, Medium, RawSocket, TunTapInterface};
 
+use crate::filter;
 use crate::framing::is_for_later;
 use crate::{DownReason, HEADER_LEN, MAX_FRAME_LEN, MAX_MTU, VLAN_LEN};
 
@@ -95,6 +96,12 @@ impl InterfacePort {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// See [`Port::pass_over_roce`](crate::Port::pass_over_roce).
+    pub(crate) fn pass_over_roce(&self) -> io::Result<()> {
+        // A tap is no socket, and has nothing of the kernel's RDMA.
+        if self.outgoing.own.is_some() { filter::pass_over_roce(&self.outgoing.fd) } else { Ok(()) }
     }
 
     pub(crate) const fn mtu(&self) -> u16 {

@@ -128,3 +128,51 @@ fn descriptor_is_duplicated_and_outlives_what_it_came_from() {
     theirs.read_exact(&mut octets).expect("octets");
     assert_eq!(&octets, b"still open");
 }
+
+/// A UDP packet to this port; `fragment` is the second half of IPv4's word for it.
+fn udp(ethertype: u16, port: u16, fragment: u8) -> Vec<u8> {
+    let mut octets = frame(THEIRS, 100);
+    octets[12..14].copy_from_slice(&ethertype.to_be_bytes());
+    let header_len = if ethertype == 0x0800 {
+        // Six words: options move what is behind them.
+        octets[14] = 0x46;
+        octets[20..22].copy_from_slice(&[0, fragment]);
+        octets[23] = 17;
+        24
+    } else {
+        octets[20] = 17;
+        40
+    };
+    octets[14 + header_len + 2..][..2].copy_from_slice(&port.to_be_bytes());
+    octets
+}
+
+#[test]
+fn roce_of_the_kernel_is_passed_over_if_told_so() {
+    let (mut port, kernel) = port(Some([None; OWN_ADDRESSES]));
+    let roce = [udp(0x0800, 4791, 0), udp(0x86dd, 4791, 0)];
+    for octets in &roce {
+        kernel.send(octets).expect("it takes it");
+        assert!(receive(&mut port).is_some_and(|got| got == *octets));
+    }
+    port.pass_over_roce().expect("a filter");
+    for octets in &roce {
+        kernel.send(octets).expect("it takes it");
+        assert!(receive(&mut port).is_none());
+    }
+    // Another port, a later fragment, TCP, ARP, a long frame.
+    let mut tcp = udp(0x0800, 4791, 0);
+    tcp[23] = 6;
+    let others = [
+        udp(0x0800, 4790, 0),
+        udp(0x86dd, 4790, 0),
+        udp(0x0800, 4791, 1),
+        tcp,
+        udp(0x0806, 4791, 0),
+        frame(THEIRS, 40_000),
+    ];
+    for octets in &others {
+        kernel.send(octets).expect("it takes it");
+        assert!(receive(&mut port).is_some_and(|got| got == *octets), "{:02x?}", &octets[..40]);
+    }
+}

@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 
 mod down;
+mod filter;
 mod framing;
 mod interface;
 mod pcap;

@@ -127,6 +127,19 @@ impl Port {
         Ok(opened)
     }
 
+    /// From now on RoCEv2 is not handed up, for who leaves RDMA to a device of the
+    /// kernel: `packet:IFNAME` would show, and wake for, each of its packets. Other
+    /// ports have none of them.
+    ///
+    /// # Errors
+    /// What the operating system says of a filter.
+    pub fn pass_over_roce(&self) -> io::Result<()> {
+        match self {
+            Self::Stream(_) => Ok(()),
+            Self::Interface(port) => port.pass_over_roce(),
+        }
+    }
+
     /// Octets of IP in a frame at most.
     #[must_use]
     pub const fn mtu(&self) -> u16 {

@@ -35,6 +35,8 @@ mod selector;
 mod slots;
 #[cfg(feature = "ibverbs")]
 mod survey;
+#[cfg(feature = "ibverbs")]
+mod usable;
 
 #[cfg(feature = "ibverbs")]
 pub use nic::{IbvNic, OpenError};
@@ -43,3 +45,5 @@ pub use raw::Span;
 pub use selector::{Selector, SelectorError};
 #[cfg(feature = "ibverbs")]
 pub use survey::{DeviceReport, GidReport, PortReport, SurveyError, survey};
+#[cfg(feature = "ibverbs")]
+pub use usable::{Unusable, usable};

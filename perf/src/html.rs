@@ -17,13 +17,27 @@ th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}caption{text-align:left;fo
 /// All of it.
 #[must_use]
 pub fn html(report: &Report) -> String {
-    let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>smolsmc perf</title>\
-         <style>{STYLE}</style></head><body>\n<h1>smolsmc perf</h1>\n<p>{}</p>\n",
-        escaped(&crate::text::head(report)).replace('\n', "<br>")
-    );
+    let mut out = begin("smolsmc perf", &crate::text::head(report));
     aims(report, &mut out);
-    for section in &report.sections {
+    end(out, &report.sections)
+}
+
+/// A page of sections that were measured elsewhere.
+#[must_use]
+pub fn page(title: &str, head: &str, sections: &[Section]) -> String {
+    end(begin(title, head), sections)
+}
+
+fn begin(title: &str, head: &str) -> String {
+    let (title, head) = (escaped(title), escaped(head).replace('\n', "<br>"));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n<p>{head}</p>\n"
+    )
+}
+
+fn end(mut out: String, sections: &[Section]) -> String {
+    for section in sections {
         // Writing to a string does not fail.
         let _ = writeln!(out, "<h2>{}</h2>\n<p>{}</p>", escaped(&section.title), escaped(&section.note));
         plots(section, &mut out);

@@ -55,7 +55,7 @@ pub use cores::{load, pin, usable};
 pub use end::{End, HEADER_LEN};
 pub use far::obey_standard_input;
 pub use fault::{Alive, Fault};
-pub use html::html;
+pub use html::{html, page};
 pub use json::json;
 pub use near::{Cores, Cost, Lab, MOST};
 pub use ours::{Carrier, Ours, OursOpening};

@@ -21,13 +21,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ethernet", &[]),
     ("shm", &["wire", "verbs"]),
     ("ibv", &["wire", "verbs"]),
-    ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm"]),
+    ("drive", &["wire", "verbs", "stack", "ethernet", "roce", "shm", "ibv"]),
     ("threads", &["wire", "verbs", "stack", "drive"]),
     ("tasks", &["wire", "verbs", "stack", "drive"]),
     ("perf", &["wire", "verbs", "shm", "drive", "threads", "tasks"]),
     ("cli", &["smolsmc", "decode", "ethernet", "perf", "roce", "ibv", "shm", "verbs", "wire"]),
     ("tests", &["wire", "verbs", "clc", "llc", "cdc", "roce", "decode", "rmb", "shm", "smolsmc"]),
-    ("tests/linux-peer", &["linux-agent", "ethernet", "ibv"]),
+    ("tests/linux-peer", &["wire", "verbs", "linux-agent", "ethernet", "ibv", "drive", "perf"]),
     ("tests/linux-peer/agent", &[]),
     ("benches", &["wire", "verbs", "cdc", "roce", "smolsmc", "ethernet", "perf"]),
 ];
@@ -145,6 +145,23 @@ fn one_binary_only() {
     let with_main: Vec<_> =
         members().into_iter().filter(|room| root().join(room).join("src/main.rs").exists()).collect();
     assert_eq!(with_main, ["cli"], "`cargo run` at the root must find exactly one binary");
+}
+
+/// A method with a body of its own in the contract is forgotten without an error.
+#[test]
+fn whoever_forwards_the_verbs_forwards_all_of_them() {
+    let methods = |path: &str, from: &str| -> Vec<String> {
+        let text = fs::read_to_string(root().join(path)).expect("readable");
+        let (_, inside) = text.split_once(from).unwrap_or_else(|| panic!("{path} has no {from:?}"));
+        let inside = inside.split("\n}").next().unwrap_or_default().lines();
+        let names = inside.filter_map(|line| line.strip_prefix("    fn ")?.split(['(', '<']).next());
+        names.map(str::to_owned).collect()
+    };
+    let all = methods("verbs/src/provider.rs", "pub trait Provider {");
+    assert!(all.len() > 20, "the contract was found: {all:?}");
+    let forwarded = methods("cli/src/node/nic.rs", "impl Provider for Nic {");
+    let missing: Vec<_> = all.iter().filter(|name| !forwarded.contains(name)).collect();
+    assert!(missing.is_empty(), "cli/src/node/nic.rs does not forward {missing:?}");
 }
 
 #[test]

@@ -33,9 +33,13 @@ pub(super) fn advice(fallback: Fallback, heard: &Heard, our_eids: &str) -> Strin
              belong to that interface"
         ),
         Diagnosis::TIMEOUT_CONFIRM_LINK | Diagnosis::READY_LINK => {
-            let came = if heard.roce_received > 0 { "some" } else { "no" };
+            let came = match heard.roce_received {
+                None => "",
+                Some(0) => " (no RoCE frames came from the peer)",
+                Some(_) => " (some RoCE frames came from the peer)",
+            };
             format!(
-                "TCP passes and RoCE does not ({came} RoCE frames came from the peer): UDP port 4791 must \
+                "TCP passes and RoCE does not{came}: UDP port 4791 must \
                  pass every firewall in both directions, and the frames of an RDMA MTU must fit the path"
             )
         }

@@ -13,10 +13,12 @@ pub(super) struct Case {
     /// We break rules, so that only the peer's survival is judged.
     pub(super) is_hostile: bool,
     pub(super) needs_sink: bool,
+    /// RoCE frames must pass a port of ours: one is damaged, or listened to.
+    pub(super) needs_roce: bool,
 }
 
 const fn case(name: &'static str, about: &'static str, play: fn(&mut Lab<'_>) -> Result<(), String>) -> Case {
-    Case { name, about, play, is_hostile: false, needs_sink: false }
+    Case { name, about, play, is_hostile: false, needs_sink: false, needs_roce: false }
 }
 
 const fn to_sink(
@@ -33,6 +35,10 @@ const fn hostile(
     play: fn(&mut Lab<'_>) -> Result<(), String>,
 ) -> Case {
     Case { is_hostile: true, ..case(name, about, play) }
+}
+
+const fn with_roce(case: Case) -> Case {
+    Case { needs_roce: true, ..case }
 }
 
 const KIB: u64 = 1024;
@@ -57,12 +63,16 @@ pub(super) const CASES: &[Case] = &[
     case("open-close", "50 connections one after the other", open_close),
     case("abort", "our abort ends one connection, and the next one of the group works", abort),
     case("close-unread", "a close with octets unread ends one connection alone", close_unread),
-    case("test-link", "TEST LINK is answered (RFC 7609 Appendix A.3.8)", test_link),
+    with_roce(case("test-link", "TEST LINK is answered (RFC 7609 Appendix A.3.8)", test_link)),
     case("goodbye", "after DELETE LINK for all links the next contact is a first one", goodbye),
     case("restart", "a host that has forgotten everything is served as a new one", restart),
     case("eid-mismatch", "without a common EID the peer declines, and TCP carries all", eid_mismatch),
     case("plain-tcp", "a client without the SMC option is served over TCP", plain_tcp),
-    case("lost-frames", "512 KiB arrive though one of 50 frames of ours has a wrong ICRC", lost_frames),
+    with_roce(case(
+        "lost-frames",
+        "512 KiB arrive though one of 50 frames of ours has a wrong ICRC",
+        lost_frames,
+    )),
     to_sink("sink", "2 MiB one way, then the end of both", sink),
     hostile("clc-eyecatcher", "a Proposal with a wrong eyecatcher", |lab| clc(lab, 1, At::Start(0), &[0xff])),
     hostile("clc-trailer", "a Proposal with a wrong trailer", |lab| clc(lab, 1, At::End(4), &[0; 4])),
@@ -81,12 +91,22 @@ pub(super) const CASES: &[Case] = &[
     }),
     hostile("clc-version", "a Proposal of version 15", |lab| clc(lab, 1, At::Start(7), &[0xf0])),
     hostile("clc-confirm", "a Confirm with a wrong eyecatcher", |lab| clc(lab, 3, At::Start(0), &[0xff])),
-    hostile("cdc-token", "CDC messages for a token that was never given out", |lab| cdc(lab, 4, &[0xff; 4])),
-    hostile("cdc-length", "CDC messages that call themselves 255 octets long", |lab| cdc(lab, 1, &[0xff])),
-    hostile("cdc-producer", "a producer cursor outside of the ring", |lab| cdc(lab, 12, &[0xff; 4])),
-    hostile("cdc-consumer", "a consumer cursor outside of the ring", |lab| cdc(lab, 20, &[0xff; 4])),
-    hostile("llc-type", "an LLC message of an unknown type", |lab| llc(lab, 0, &[0x3f])),
-    hostile("llc-length", "an LLC message that calls itself 3 octets long", |lab| llc(lab, 1, &[3])),
+    with_roce(hostile("cdc-token", "CDC messages for a token that was never given out", |lab| {
+        cdc(lab, 4, &[0xff; 4])
+    })),
+    with_roce(hostile("cdc-length", "CDC messages that call themselves 255 octets long", |lab| {
+        cdc(lab, 1, &[0xff])
+    })),
+    with_roce(hostile("cdc-producer", "a producer cursor outside of the ring", |lab| {
+        cdc(lab, 12, &[0xff; 4])
+    })),
+    with_roce(hostile("cdc-consumer", "a consumer cursor outside of the ring", |lab| {
+        cdc(lab, 20, &[0xff; 4])
+    })),
+    with_roce(hostile("llc-type", "an LLC message of an unknown type", |lab| llc(lab, 0, &[0x3f]))),
+    with_roce(hostile("llc-length", "an LLC message that calls itself 3 octets long", |lab| {
+        llc(lab, 1, &[3])
+    })),
 ];
 
 // ---- scenarios ----

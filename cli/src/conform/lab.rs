@@ -37,14 +37,14 @@ impl<'a> Lab<'a> {
     ) -> Result<Self, String> {
         let node = arguments.start_with(hasten)?;
         let sink = sink.map(|port| SocketAddr::new(echo.ip(), port));
-        let witness = Witness::shared();
+        let witness = Witness::shared(arguments.has_roce_frames());
         let mut lab = Self { node, arguments, echo, sink, timeout, witness, streams: 0 };
         lab.look_on();
         Ok(lab)
     }
 
     fn look_on(&mut self) {
-        self.witness = Witness::shared();
+        self.witness = Witness::shared(self.arguments.has_roce_frames());
         let witness = Rc::clone(&self.witness);
         self.node.watch_no_more();
         self.node.watch(|| Box::new(At(Rc::clone(&witness))));

@@ -16,6 +16,7 @@ use smolsmc::{Config, Eid, Mac, PortConfig, SocketOptions, Stack};
 use smolsmc_ethernet::{MAX_MTU, PcapFile, Port};
 
 use super::outlet::Outlet;
+use super::rdma::{self, Rdma};
 use super::{Cable, Clock, Nic, Node, shm};
 use crate::address;
 use crate::control::Control;
@@ -35,6 +36,15 @@ pub(crate) struct NodeArguments {
     /// May be repeated: a link group then has two links, and outlives one of them
     #[arg(long, value_name = "PORT", required = true)]
     link: Vec<String>,
+
+    /// What carries RDMA: soft, a NIC in software whose RoCE frames leave by the
+    /// links; or ibverbs:DEVICE[:PORT[:GID]], an RDMA device of this machine as
+    /// `smolsmc devices` lists them, once for each link in order. Its RoCE packets
+    /// are the kernel's, with the kernel's address; only TCP leaves by --link
+    /// packet:IFNAME, with a MAC and an address of its own. Needs a smolsmc that was
+    /// built with `--features ibverbs`
+    #[arg(long, value_name = "RDMA", default_value = "soft", value_parser = rdma::parse)]
+    rdma: Vec<Rdma>,
 
     /// This host's address and its subnet's prefix length; once or twice, or with
     /// several links once for each, in their order
@@ -60,8 +70,8 @@ pub(crate) struct NodeArguments {
     mtu: Option<u16>,
 
     /// Writes all frames to this file, for `smolsmc decode`; those of a second
-    /// link to FILE.2. Over shared memory RDMA is not made of frames: the file has
-    /// TCP only
+    /// link to FILE.2. Over shared memory, and over an RDMA device, RDMA is not made
+    /// of our frames: the file has TCP only
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 
@@ -135,14 +145,21 @@ impl NodeArguments {
         if wires != 0 && wires != self.link.len() {
             return Err("links of one node are all of shared memory, or none of them is".to_owned());
         }
+        let devices = rdma::devices(&self.rdma, &self.link)?;
+        // Before a port waits for its peer, or says anything.
+        rdma::ensure_usable(&devices)?;
         let (stack, outlets) = if wires == 0 {
             let open = |name: &String| Port::open_with_mtu(name, self.mtu).map(Outlet::Port);
             let ports: Result<Vec<_>, _> = self.link.iter().map(open).collect();
             let ports = ports.map_err(|error| error.to_string())?;
+            if !devices.is_empty() {
+                let passed_over = ports.iter().filter_map(Outlet::port).try_for_each(Port::pass_over_roce);
+                passed_over.map_err(|error| format!("the ports cannot leave RoCE to the kernel: {error}"))?;
+            }
             let mtus: Vec<_> = ports.iter().map(Outlet::mtu).collect();
             let mut config = self.config(&mtus)?;
             change(&mut config);
-            (soft(config, clock.now())?, ports)
+            (rdma::stack(&devices, config, clock.now())?, ports)
         } else {
             let mut config = self.config(&vec![self.mtu.unwrap_or(MAX_MTU); wires])?;
             change(&mut config);
@@ -173,6 +190,16 @@ impl NodeArguments {
         Ok(Cable::new(name, port, file, Some(path)))
     }
 
+    /// Another stack for this node; an error is one sentence.
+    pub(super) fn stack(&self, config: Config, now: smolsmc::Instant) -> Result<Stack<Nic>, String> {
+        rdma::stack(&rdma::devices(&self.rdma, &self.link)?, config, now)
+    }
+
+    /// Whether RoCE is made of frames that pass a port of this node.
+    pub(crate) fn has_roce_frames(&self) -> bool {
+        self.rdma.iter().all(|rdma| *rdma == Rdma::Soft)
+    }
+
     /// What a stack of this node is made from, on ports with these MTUs.
     pub(crate) fn config(&self, mtus: &[u16]) -> Result<Config, String> {
         let mut entropy = [0; 32];
@@ -193,11 +220,6 @@ impl NodeArguments {
         }
         Ok(config)
     }
-}
-
-/// A stack on a NIC in software.
-pub(super) fn soft(config: Config, now: smolsmc::Instant) -> Result<Stack<Nic>, String> {
-    smolsmc::soft_as(config, now, Nic::Soft).map_err(|error| error.to_string())
 }
 
 /// The file for a link: its number is added from the second on.

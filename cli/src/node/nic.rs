@@ -1,6 +1,12 @@
 //! Whatever carries a node's RDMA, behind one type: commands are written once.
 
-use smolsmc::{Provider, RdmaPort, RemoteSpan, SoftNic};
+#[cfg(feature = "ibverbs")]
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+
+use smolsmc::{Duration, Provider, RdmaPort, RemoteSpan, SoftNic};
+#[cfg(feature = "ibverbs")]
+use smolsmc_ibv::IbvNic;
 use smolsmc_shm::{ShmNic, ShmSpan};
 use smolsmc_verbs::{
     Access, ArmFor, AsyncEvent, Completion, CompletionVector, CqHandle, DeviceAttributes, DeviceId, GidEntry,
@@ -15,22 +21,62 @@ pub(crate) enum Nic {
     Soft(SoftNic),
     /// A wire of shared memory.
     Shm(ShmNic),
+    /// RDMA devices of the kernel.
+    #[cfg(feature = "ibverbs")]
+    Ibv(IbvNic),
 }
 
-/// The same said to either.
+/// The same said to any of them.
 macro_rules! each {
     ($of:expr, $nic:ident => $what:expr) => {
         match $of {
             Self::Soft($nic) => $what,
             Self::Shm($nic) => $what,
+            #[cfg(feature = "ibverbs")]
+            Self::Ibv($nic) => $what,
         }
     };
 }
 
-/// A view of memory of either.
+/// What a node that wants to sleep must know of its NIC.
+impl Nic {
+    /// Asks for a wake-up by what is no completion: the stack arms those.
+    pub(super) const fn arm(&mut self) {
+        #[cfg(feature = "ibverbs")]
+        if let Self::Ibv(nic) = self {
+            nic.look_soon();
+        }
+    }
+
+    /// How long to sleep at most for its own sake; `None` for ever.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Shm(nic) => nic.timeout(),
+            _ => None,
+        }
+    }
+
+    /// What wakes beside the ports.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let wires = match self {
+            Self::Shm(nic) => Some(nic.fds()),
+            _ => None,
+        };
+        let devices: Option<BorrowedFd<'_>> = match self {
+            #[cfg(feature = "ibverbs")]
+            Self::Ibv(nic) => Some(nic.as_fd()),
+            _ => None,
+        };
+        wires.into_iter().flatten().chain(devices)
+    }
+}
+
+/// A view of memory of any of them.
 pub(crate) enum Span<'a> {
     Soft(&'a [u8]),
     Shm(ShmSpan<'a>),
+    #[cfg(feature = "ibverbs")]
+    Ibv(smolsmc_ibv::Span<'a>),
 }
 
 impl RemoteSpan for Span<'_> {
@@ -107,6 +153,8 @@ impl Provider for Nic {
         Ok(match self {
             Self::Soft(nic) => Span::Soft(nic.incoming(memory, offset, len)?),
             Self::Shm(nic) => Span::Shm(nic.incoming(memory, offset, len)?),
+            #[cfg(feature = "ibverbs")]
+            Self::Ibv(nic) => Span::Ibv(nic.incoming(memory, offset, len)?),
         })
     }
 
@@ -171,6 +219,9 @@ impl Provider for Nic {
         match self {
             Self::Soft(nic) => nic.frames(),
             Self::Shm(_) => None,
+            // RoCE packets are the kernel's: none leaves by a port of ours.
+            #[cfg(feature = "ibverbs")]
+            Self::Ibv(_) => None,
         }
     }
 }

@@ -49,6 +49,13 @@ impl Pending {
 }
 
 impl IbvNic {
+    /// Lets the next [`next_event`](Provider::next_event) look at the system,
+    /// however short ago the last look was: for who is about to sleep on the
+    /// descriptor, and has no completion queue to arm.
+    pub const fn look_soon(&mut self) {
+        self.pending.look_soon();
+    }
+
     /// The next thing that happened.
     pub(super) fn fetch_event(&mut self) -> Option<AsyncEvent> {
         if self.pending.must_look() {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use smolsmc_linux_peer::{Options, Series, Summary, hold, ibv, linux_to_linux, ours, run, table};
+use smolsmc_linux_peer::{
+    LatencyOptions, Options, Series, Summary, hold, ibv, latency, linux_to_linux, ours, run, table,
+};
 
 /// Runs SMC scenarios against real Linux kernels in QEMU. Needs Debian's apt the
 /// first time; the kernel is kept under target/linux-peer, or in the folder
@@ -39,6 +41,19 @@ struct Arguments {
     /// Run nothing: boot one guest with an SMC echo, say how to reach it, and wait.
     #[arg(long)]
     hold: bool,
+    /// Run no scenario: measure how long messages take between two guests over the
+    /// kernel's TCP and SMC-R, rsockets, bare verbs and our stack; as Markdown.
+    #[arg(long)]
+    latency: bool,
+    /// For --latency: times that each line is measured.
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    blocks: u32,
+    /// For --latency: messages of each kind there and back in a block.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    rounds: u32,
+    /// For --latency: write a page with plots there too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -51,6 +66,9 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         };
+    }
+    if arguments.latency {
+        return measure(&arguments);
     }
     let mut scenarios = ours();
     scenarios.extend(linux_to_linux());
@@ -91,6 +109,23 @@ fn main() -> ExitCode {
         print_table(&summary);
     }
     if summary.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure(arguments: &Arguments) -> ExitCode {
+    let options = LatencyOptions { blocks: arguments.blocks.max(1), rounds: arguments.rounds.max(1) };
+    let found = latency(options, |line| eprintln!("{line}"));
+    let written = found.map_err(|error| error.to_string()).and_then(|found| {
+        println!("{}", found.markdown());
+        let Some(file) = &arguments.html else { return Ok(()) };
+        std::fs::write(file, found.html()).map_err(|error| format!("{}: {error}", file.display()))
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn print_table(summary: &Summary) {

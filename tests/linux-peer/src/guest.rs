@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::control::{Control, Pending, lock};
+use crate::error::output;
 use crate::machine::Machine;
 use crate::protocol::{Hello, Request};
 use crate::qmp::Qmp;
@@ -36,6 +38,11 @@ pub struct GuestConfig {
     pub nics: Vec<Nic>,
     /// Memory in MiB.
     pub memory: u32,
+    /// Processors.
+    pub processors: u8,
+    /// Its NICs are wired to those of the guest of this name, without anything in
+    /// between. That guest must have been started.
+    pub wired_to: Option<String>,
 }
 
 impl GuestConfig {
@@ -44,7 +51,22 @@ impl GuestConfig {
     #[must_use]
     pub fn numbered(number: u8, nics: u8) -> Self {
         let nics = (0..nics).map(|nic| Nic { mac: [0x52, 0x54, 0, 0, nic, number + 1] }).collect();
-        Self { name: format!("guest{number}"), nics, memory: 512 }
+        Self { name: format!("guest{number}"), nics, memory: 512, processors: 1, wired_to: None }
+    }
+
+    /// With a second processor, that the kernel leaves to the one program which asks
+    /// for it.
+    #[must_use]
+    pub fn with_spare_processor(mut self) -> Self {
+        self.processors = 2;
+        self
+    }
+
+    /// Wired to another guest, NIC by NIC.
+    #[must_use]
+    pub fn wired_to(mut self, other: &Self) -> Self {
+        self.wired_to = Some(other.name.clone());
+        self
     }
 }
 
@@ -147,15 +169,20 @@ fn arguments(
     let (image, initramfs) = (kernel.image.display().to_string(), initramfs.display().to_string());
     // Addresses of the kernel at their place, so that traces can be compared; a
     // panic ends the machine instead of hanging it.
-    let words = "console=ttyS0 panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check \
-                 random.trust_cpu=on cryptomgr.notests rcupdate.rcu_expedited=1 quiet loglevel=4";
+    let mut words = "console=ttyS0 panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check \
+                 random.trust_cpu=on cryptomgr.notests rcupdate.rcu_expedited=1 quiet loglevel=4"
+        .to_owned();
+    if config.processors > 1 {
+        words += " irqaffinity=0 isolcpus=1";
+    }
     let mut list: Vec<String> = ["-M", "q35,accel=tcg", "-cpu", "max", "-nodefaults", "-no-user-config"]
         .into_iter()
         .chain(["-display", "none", "-no-reboot", "-nic", "none", "-m", &memory])
-        .chain(["-kernel", &image, "-initrd", &initramfs, "-append", words])
+        .chain(["-kernel", &image, "-initrd", &initramfs, "-append", &words])
         .map(str::to_owned)
         .collect();
     let mut add = |option: &str, value: String| list.extend([option.to_owned(), value]);
+    add("-smp", config.processors.to_string());
     add("-chardev", format!("file,id=console,path={}", console.display()));
     add("-serial", "chardev:console".to_owned());
     add("-qmp", format!("unix:{},server=on,wait=off", at("qmp")));
@@ -164,8 +191,12 @@ fn arguments(
     add("-device", "virtserialport,chardev=control,name=smolsmc".to_owned());
     for (number, nic) in config.nics.iter().enumerate() {
         let mac = nic.mac.map(|octet| format!("{octet:02x}")).join(":");
-        let path = at(&format!("eth{number}"));
-        add("-netdev", format!("stream,id=net{number},server=on,addr.type=unix,addr.path={path}"));
+        let eth = format!("eth{number}");
+        let (server, path) = match &config.wired_to {
+            Some(other) => ("off", socket(sockets, other, &eth).display().to_string()),
+            None => ("on", at(&eth)),
+        };
+        add("-netdev", format!("stream,id=net{number},server={server},addr.type=unix,addr.path={path}"));
         add("-device", format!("virtio-net-pci,id=nic{number},netdev=net{number},mac={mac},romfile="));
     }
     list
@@ -276,6 +307,17 @@ impl Guest {
     /// What QEMU says.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         lock(&self.qmp).execute(if frozen { "stop" } else { "cont" }, &json!({}))
+    }
+
+    /// A processor runs only while nothing else wants to on this machine: one that
+    /// spins would hold up the threads it waits for by a time slice each.
+    ///
+    /// # Errors
+    ///
+    /// What QEMU says, or util-linux' `chrt`.
+    pub fn yields(&self, processor: u8) -> Result<()> {
+        let thread = lock(&self.qmp).thread_of(processor)?.to_string();
+        output(Command::new("chrt").args(["--idle", "--pid", "0", &thread])).map(drop)
     }
 
     /// Begins to capture what passes each NIC, to `<folder>/<guest>-eth<n>.pcap`.

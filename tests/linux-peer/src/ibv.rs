@@ -1,6 +1,7 @@
 //! Scenarios with our provider over libibverbs in a guest, on rxe: the contract's
 //! suite, and our stack against the kernel's SMC in the other guest.
 
+mod command;
 mod ending;
 mod peer;
 
@@ -35,6 +36,14 @@ pub fn scenarios() -> Vec<Scenario> {
             .within(Duration::from_secs(1800))
             .spoils_guests(),
         Scenario::alone("ibv-devices", "smolsmc devices", devices).spoils_guests(),
+        Scenario::alone("ibv-refusals", "smolsmc", command::refusals),
+        Scenario::pair("ibv-ping", "smolsmc ping", command::ping),
+        Scenario::pair("ibv-echo", "smolsmc echo", command::echo),
+        Scenario::pair("ibv-check", "smolsmc check", command::check).slow(),
+        Scenario::pair("ibv-tool-conform", "smolsmc conform", command::conform)
+            .within(Duration::from_secs(600))
+            .spoils_guests()
+            .slow(),
         Scenario::pair("ibv-client", client, peer::client),
         Scenario::pair("ibv-server", server, peer::server),
         Scenario::pair("ibv-bulk-client", client, peer::bulk_client),
@@ -52,14 +61,25 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 impl Guest {
+    /// Lets its first NIC hand up frames to a MAC that is not its own.
+    pub(crate) fn let_foreign_frames_in(&self) -> Result<()> {
+        /// Linux's `IFF_PROMISC`.
+        const PROMISCUOUS: u32 = 0x100;
+        let path = "/sys/class/net/eth0/flags".to_owned();
+        let flags: String = self.ask(Request::ReadFile { path: path.clone() })?;
+        let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
+        let text = format!("{:#x}", flags | PROMISCUOUS);
+        self.ask(Request::WriteFile { path, text })
+    }
+
     /// Starts a program.
-    fn begin_program(&self, program: &str, arguments: &[&str]) -> Result<Handle> {
+    pub(crate) fn begin_program(&self, program: &str, arguments: &[&str]) -> Result<Handle> {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         self.ask(Request::BeginProgram { program: program.to_owned(), arguments })
     }
 
     /// Waits for the end of a program, which is killed if it takes longer.
-    fn await_program(&self, handle: Handle, seconds: u64) -> Result<Ran> {
+    pub(crate) fn await_program(&self, handle: Handle, seconds: u64) -> Result<Ran> {
         let request = Request::AwaitProgram { handle, seconds: seconds as f64 };
         self.ask_within(Duration::from_secs(seconds + 20), request)
     }

@@ -9,14 +9,14 @@ use crate::cpio::Archive;
 use crate::error::output;
 use crate::kernel::Kernel;
 use crate::modules;
-use crate::programs::Program;
+use crate::programs::{Extra, Program};
 use crate::{Error, Result};
 
 /// The one target that a plain Rust toolchain has; static by glibc's own archive.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the initramfs and returns where it lies.
-pub(crate) fn build(cache: &Path, kernel: &Kernel, programs: &[Program]) -> Result<PathBuf> {
+pub(crate) fn build(cache: &Path, kernel: &Kernel, programs: &[Program], extra: Extra) -> Result<PathBuf> {
     let agent = build_agent(cache)?;
     let mut archive = Archive::default();
     for folder in ["dev", "proc", "sys", "modules"] {
@@ -24,7 +24,7 @@ pub(crate) fn build(cache: &Path, kernel: &Kernel, programs: &[Program]) -> Resu
     }
     archive.character_device("dev/console", 5, 1);
     archive.file("init", &fs::read(&agent).map_err(Error::io(agent.display().to_string()))?);
-    for (place, module) in modules::load_order(&kernel.modules)?.iter().enumerate() {
+    for (place, module) in modules::load_order(&kernel.modules, extra.modules())?.iter().enumerate() {
         archive.file(&format!("modules/{place:02}-{}", module.name), &module.image);
     }
     Program::put(programs, &mut archive);

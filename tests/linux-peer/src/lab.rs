@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::guest::Booting;
 use crate::kernel::Series;
+use crate::programs::Extra;
 use crate::{Error, Guest, GuestConfig, Kernel, Result, initramfs, machine, programs};
 
 /// Where the kernel is kept, if not under `target`.
@@ -32,16 +33,16 @@ impl Lab {
     ///
     /// One sentence about what this machine lacks.
     pub fn prepare(series: Series, fresh_kernel: bool) -> Result<Self> {
-        Self::prepare_with(series, fresh_kernel, false)
+        Self::prepare_with(series, fresh_kernel, Extra::Nothing)
     }
 
-    /// As [`prepare`](Self::prepare); if wanted, guests also have our programs
-    /// over libibverbs.
+    /// As [`prepare`](Self::prepare); guests also have programs of ours over
+    /// libibverbs.
     ///
     /// # Errors
     ///
     /// One sentence about what this machine lacks.
-    pub fn prepare_with(series: Series, fresh_kernel: bool, with_programs: bool) -> Result<Self> {
+    pub(crate) fn prepare_with(series: Series, fresh_kernel: bool, extra: Extra) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/linux-peer");
         let cache = env::var_os(CACHE_VARIABLE).map_or_else(|| PathBuf::from(default), PathBuf::from);
@@ -49,8 +50,8 @@ impl Lab {
         let cache = cache.canonicalize().map_err(Error::io(cache.display().to_string()))?;
         machine::ensure_qemu()?;
         let kernel = Kernel::find(&cache, series, fresh_kernel)?;
-        let programs = if with_programs { programs::build(&cache)? } else { Vec::new() };
-        let initramfs = initramfs::build(&cache, &kernel, &programs)?;
+        let programs = programs::build(&cache, extra)?;
+        let initramfs = initramfs::build(&cache, &kernel, &programs, extra)?;
         sweep(&env::temp_dir());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let sockets = env::temp_dir().join(format!("{SOCKETS}{}-{number}", std::process::id()));

@@ -37,14 +37,15 @@ pub(crate) struct Module {
     pub(crate) image: Vec<u8>,
 }
 
-/// All that a guest loads, dependencies before those who need them.
-pub(crate) fn load_order(root: &Path) -> Result<Vec<Module>> {
+/// All that a guest loads, dependencies before those who need them; `more` comes
+/// last.
+pub(crate) fn load_order(root: &Path, more: &[&str]) -> Result<Vec<Module>> {
     let mut files = BTreeMap::new();
     find(&root.join("kernel"), &mut files)?;
     let listed = fs::read_to_string(root.join("modules.builtin")).map_err(Error::io("modules.builtin"))?;
     let builtin: BTreeSet<_> = listed.lines().map(|line| module_name(Path::new(line))).collect();
     let mut order = Order { files, builtin, done: BTreeSet::new(), modules: Vec::new() };
-    for name in WANTED {
+    for name in WANTED.iter().chain(more) {
         order.take(name)?;
     }
     Ok(order.modules)

@@ -15,12 +15,51 @@ use crate::{Error, Result};
 /// What Debian calls what is needed to build (cmake, libclang and the library's
 /// headers) and to run (the part of libibverbs that knows rxe).
 const PACKAGES: [&str; 4] = ["cmake", "libclang-dev", "libibverbs-dev", "ibverbs-providers"];
+/// What has rsockets.
+const RSOCKETS_PACKAGE: &str = "librdmacm1";
 /// Our programs, below the folder of what is built.
 const PROGRAMS: [&str; 3] = ["smolsmc", "examples/ibv-conformance", "examples/ibv-peer"];
+const LATENCY: &str = "examples/ibv-latency";
+/// Where Debian has the library that makes rsockets of a program's sockets, and
+/// where a guest has it.
+const RSOCKETS: &str = "/usr/lib/x86_64-linux-gnu/rsocket/librspreload.so";
+pub(crate) const PRELOADED: &str = "/lib/librspreload.so";
 /// Where libibverbs looks for the parts that know a device.
 const PROVIDERS: &str = "/usr/lib/x86_64-linux-gnu/libibverbs";
 /// It reads which there are from files in this folder.
 const DRIVERS: &str = "/etc/libibverbs.d/rxe.driver";
+
+/// What guests have beside the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    Nothing,
+    /// Our programs over libibverbs.
+    Programs,
+    /// The one that measures latency, and rsockets.
+    Latency,
+}
+
+impl Extra {
+    /// Modules beside the usual ones: rsockets find each other by rdma_cm.
+    pub(crate) const fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Latency => &["rdma_ucm"],
+            Self::Nothing | Self::Programs => &[],
+        }
+    }
+
+    const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing => &[],
+            Self::Programs => &PROGRAMS,
+            Self::Latency => &[LATENCY],
+        }
+    }
+
+    fn packages(self) -> impl Iterator<Item = &'static str> {
+        PACKAGES.into_iter().chain((self == Self::Latency).then_some(RSOCKETS_PACKAGE))
+    }
+}
 
 /// A file of a guest.
 pub(crate) struct Program {
@@ -47,14 +86,20 @@ impl Program {
 }
 
 /// Builds the programs, and finds what they need.
-pub(crate) fn build(cache: &Path) -> Result<Vec<Program>> {
-    ensure_packages()?;
+pub(crate) fn build(cache: &Path, extra: Extra) -> Result<Vec<Program>> {
+    if extra == Extra::Nothing {
+        return Ok(Vec::new());
+    }
+    ensure_packages(extra)?;
     let target = cache.join("build");
     let features = "smolsmc-cli/ibverbs,smolsmc-ibv/ibverbs,smolsmc-linux-peer/ibverbs";
     let packages =
         ["-p", "smolsmc-cli", "-p", "smolsmc-ibv", "-p", "smolsmc-linux-peer", "--features", features];
-    let programs = ["--bin", "smolsmc", "--example", "ibv-conformance", "--example", "ibv-peer"];
-    cargo(&target, &[&packages[..], &programs].concat())?;
+    let named = extra.programs().iter().flat_map(|name| match name.strip_prefix("examples/") {
+        Some(example) => ["--example", example],
+        None => ["--bin", name],
+    });
+    cargo(&target, &packages.into_iter().chain(named).collect::<Vec<_>>())?;
     let provider = fs::read_dir(PROVIDERS).map_err(Error::io(PROVIDERS))?.flatten().map(|entry| entry.path());
     let is_rxe =
         |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("librxe-"));
@@ -63,7 +108,11 @@ pub(crate) fn build(cache: &Path) -> Result<Vec<Program>> {
     let mut libraries = needs(&provider)?;
     let mut programs =
         vec![Program::read(&provider, &provider)?, Program::read(Path::new(DRIVERS), Path::new(DRIVERS))?];
-    for name in PROGRAMS {
+    if extra == Extra::Latency {
+        libraries.extend(needs(Path::new(RSOCKETS))?);
+        programs.push(Program::read(Path::new(RSOCKETS), Path::new(PRELOADED))?);
+    }
+    for name in extra.programs() {
         let program = target.join("release").join(name);
         libraries.extend(needs(&program)?);
         let name = program.file_name().unwrap_or_default();
@@ -76,17 +125,18 @@ pub(crate) fn build(cache: &Path) -> Result<Vec<Program>> {
 }
 
 /// What is missing is installed.
-fn ensure_packages() -> Result<()> {
+fn ensure_packages(extra: Extra) -> Result<()> {
+    let packages: Vec<_> = extra.packages().collect();
     let status =
-        Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}\n"]).args(PACKAGES).output();
+        Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}\n"]).args(&packages).output();
     let status = status.map_err(Error::io("dpkg-query"))?;
     let said = String::from_utf8_lossy(&status.stdout);
-    if said.lines().filter(|line| *line == "installed").count() == PACKAGES.len() {
+    if said.lines().filter(|line| *line == "installed").count() == packages.len() {
         return Ok(());
     }
     as_root("apt-get", &["update", "-qq"])?;
     let install = ["install", "-y", "-qq", "--no-install-recommends"];
-    as_root("apt-get", &[&install[..], &PACKAGES].concat())
+    as_root("apt-get", &[&install[..], &packages].concat())
 }
 
 fn cargo(target: &Path, what: &[&str]) -> Result<()> {

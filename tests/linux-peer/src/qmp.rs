@@ -28,8 +28,22 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Executes a command; events and greetings are passed over.
+    /// Executes a command that has nothing to tell.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<()> {
+        self.ask(command, arguments).map(drop)
+    }
+
+    /// The thread of this process that is processor number `index`.
+    pub(crate) fn thread_of(&mut self, index: u8) -> Result<u64> {
+        let all = self.ask("query-cpus-fast", &json!({}))?;
+        let all = all.as_array().into_iter().flatten();
+        let found = all.into_iter().find(|one| one["cpu-index"] == index);
+        let thread = found.and_then(|one| one["thread-id"].as_u64());
+        thread.ok_or_else(|| Error::Machine(format!("QEMU has no processor {index}")))
+    }
+
+    /// Executes a command; events and greetings are passed over.
+    fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         self.stream.write_all(format!("{request}\n").as_bytes()).map_err(Error::io(command))?;
         loop {
@@ -42,8 +56,8 @@ impl Qmp {
             if let Some(error) = answer.get("error") {
                 return Err(Error::Machine(format!("QEMU, {command}: {}", error["desc"])));
             }
-            if answer.get("return").is_some() {
-                return Ok(());
+            if let Some(returned) = answer.get("return") {
+                return Ok(returned.clone());
             }
         }
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::kernel::Series;
 use crate::lab::make_folder;
 use crate::plug::Plug;
+use crate::programs::Extra;
 use crate::scenario::{Stage, Topology, UEID};
 use crate::{Error, Guest, GuestConfig, Lab, Result, Scenario, Wire, ibv, log_rules};
 
@@ -95,7 +96,8 @@ pub fn run(scenarios: &[Scenario], options: &Options, mut progress: impl FnMut(&
     };
     let wanted: Vec<_> = scenarios.iter().filter(is_wanted).collect();
     let with_programs = wanted.iter().any(|scenario| ibv::is_one(scenario.name()));
-    let lab = Lab::prepare_with(options.series, options.fresh_kernel, with_programs)?;
+    let extra = if with_programs { Extra::Programs } else { Extra::Nothing };
+    let lab = Lab::prepare_with(options.series, options.fresh_kernel, extra)?;
     progress(&format!("kernel {}, ready in {:.1} s", lab.kernel().package, start.elapsed().as_secs_f64()));
     let guests = if wanted.iter().any(|s| s.topology == Topology::Pair) { 2 } else { 1 };
     let mut runner = Runner::new(lab, guests, options.keep);

@@ -34,6 +34,8 @@ impl Host {
         let mut config = Config::new(entropy);
         config.eids.push(Eid::from_ascii(eid).map_err(|error| error.to_string())?);
         let link = Port::open_with_mtu(link, None).map_err(|error| error.to_string())?;
+        link.pass_over_roce()
+            .map_err(|error| format!("the port cannot leave RoCE to the kernel: {error}"))?;
         let mut port = PortConfig::new(MAC, link.mtu());
         port.addresses.push((IpAddr::V4(ip), 24));
         port.rdma = nic.port_of(rdma);

@@ -9,9 +9,6 @@ use crate::{Error, Guest, Result};
 
 use super::last;
 
-/// A NIC must hand up frames to a MAC that is not its own.
-const PROMISCUOUS: u32 = 0x100;
-
 /// Our program in guest 0.
 pub(super) struct Ours<'a> {
     pub(super) guest: &'a Guest,
@@ -22,16 +19,17 @@ impl<'a> Ours<'a> {
     /// Starts it. Its address is [`Stage::free_address`] with a MAC of its own,
     /// beside the kernel's, whose GID it uses.
     pub(super) fn start(stage: &'a Stage<'_>, arguments: &[&str]) -> Result<Self> {
-        let guest = stage.guest(0)?;
-        let path = "/sys/class/net/eth0/flags".to_owned();
-        let flags: String = guest.ask(Request::ReadFile { path: path.clone() })?;
-        let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
-        let text = format!("{:#x}", flags | PROMISCUOUS);
-        let _: () = guest.ask(Request::WriteFile { path, text })?;
         let ip = Stage::free_address().to_string();
         let mut all = vec!["--rdma", "rxe0", "--link", "packet:eth0", "--ip", &ip, "--eid", Stage::ueid()];
         all.extend(arguments);
-        Ok(Self { guest, program: guest.begin_program("/bin/ibv-peer", &all)? })
+        Self::start_program(stage, "/bin/ibv-peer", &all)
+    }
+
+    /// Starts another one of ours.
+    pub(super) fn start_program(stage: &'a Stage<'_>, program: &str, arguments: &[&str]) -> Result<Self> {
+        let guest = stage.guest(0)?;
+        guest.let_foreign_frames_in()?;
+        Ok(Self { guest, program: guest.begin_program(program, arguments)? })
     }
 
     /// Waits until it has said something.
@@ -47,6 +45,11 @@ impl<'a> Ours<'a> {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Asks it to end.
+    pub(super) fn interrupt(&self) -> Result<()> {
+        self.guest.ask(Request::SignalProgram { handle: self.program, kill: false })
     }
 
     /// Waits for its end, which must be a good one; what it said.
