@@ -38,7 +38,7 @@ pub(crate) struct NodeArguments {
     link: Vec<String>,
 
     /// What carries RDMA: soft, a NIC in software whose RoCE frames leave by the
-    /// links; or ibverbs:DEVICE[:PORT[:GID]], an RDMA device of this machine as
+    /// links; or `ibverbs:DEVICE[:PORT[:GID]]`, an RDMA device of this machine as
     /// `smolsmc devices` lists them, once for each link in order. Its RoCE packets
     /// are the kernel's, with the kernel's address; only TCP leaves by --link
     /// packet:IFNAME, with a MAC and an address of its own. Needs a smolsmc that was
