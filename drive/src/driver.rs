@@ -184,25 +184,34 @@ impl Driver {
         clock: &mut impl Clock,
         most: Duration,
     ) -> io::Result<Turn> {
-        self.found.clear();
-        self.stats.turns += 1;
-        self.stats.clock_reads += 1;
-        let now = self.begin(clock);
-        let outcome = host.poll(now);
-        if self.came(outcome, now) || !self.pace.sleeps(now) {
-            self.look_sometimes()?;
+        let (now, outcome, goes_on) = self.begin(host, clock)?;
+        if goes_on {
             return Ok(Turn { outcome, ..Turn::default() });
         }
         self.sleep(host, now, most)
     }
 
-    /// The one reading of the clock.
-    fn begin(&mut self, clock: &mut impl Clock) -> Instant {
+    /// The one reading of the clock, the first poll, and whether to go on without a
+    /// sleep.
+    #[inline]
+    fn begin(
+        &mut self,
+        host: &mut impl Drive,
+        clock: &mut impl Clock,
+    ) -> io::Result<(Instant, PollOutcome, bool)> {
+        self.found.clear();
+        self.stats.turns += 1;
+        self.stats.clock_reads += 1;
         let now = clock.now();
         if std::mem::take(&mut self.slept_armed) {
             self.calm_until = now + self.period;
         }
-        now
+        let outcome = host.poll(now);
+        let goes_on = self.came(outcome, now) || !self.pace.sleeps(now);
+        if goes_on {
+            self.look_sometimes()?;
+        }
+        Ok((now, outcome, goes_on))
     }
 
     fn came(&mut self, outcome: PollOutcome, now: Instant) -> bool {
@@ -270,13 +279,8 @@ impl Driver {
         host: &mut impl Drive,
         clock: &mut impl Clock,
     ) -> io::Result<(PollOutcome, Option<Instant>, bool)> {
-        self.found.clear();
-        self.stats.turns += 1;
-        self.stats.clock_reads += 1;
-        let now = self.begin(clock);
-        let outcome = host.poll(now);
-        if self.came(outcome, now) || !self.pace.sleeps(now) {
-            self.look_sometimes()?;
+        let (now, outcome, goes_on) = self.begin(host, clock)?;
+        if goes_on {
             return Ok((outcome, None, false));
         }
         let (outcome, patience) = self.doze(host, now, FOR_EVER)?;
