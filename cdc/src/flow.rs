@@ -21,6 +21,8 @@ pub struct Flow {
     prepared: u64,
     written: u64,
     completed: u64,
+    /// One past the last octet that never was in the send ring.
+    passed: u64,
     /// Of the last message that was acknowledged.
     completed_seq: SeqNo,
     peer_consumed: u64,
@@ -127,6 +129,7 @@ impl Flow {
             prepared: written,
             written,
             completed: written,
+            passed: written,
             completed_seq: SeqNo(0),
             peer_consumed: written,
             produced: read,
@@ -170,6 +173,28 @@ impl Flow {
     #[inline]
     pub fn prepare(&mut self, n: u32) {
         self.prepared += u64::from(n.min(self.room()));
+    }
+
+    /// Octets that may be written past the send ring now: none while others wait in
+    /// it, and no more than there is room and space for.
+    #[inline]
+    #[must_use]
+    pub fn passable(&self) -> u32 {
+        let is_next = self.waiting() == 0 && !self.is_held() && !self.is_urged();
+        if is_next { self.room().min(self.space()) } else { 0 }
+    }
+
+    /// `n` octets are in the peer's memory, but not in the send ring; at most
+    /// [`Flow::passable`] count. They take up its room all the same, and cannot be
+    /// written again.
+    #[inline]
+    pub fn pass(&mut self, n: u32) {
+        let n = n.min(self.passable());
+        if n > 0 {
+            self.prepare(n);
+            self.write(n);
+            self.passed = self.written;
+        }
     }
 
     /// The last octet that was prepared is urgent. P goes out with the next
@@ -349,15 +374,20 @@ impl Flow {
 
     /// The link is lost, and with it what was not acknowledged: that will be
     /// written again on another one (RFC 7609 §4.6.1). Returns the number of the
-    /// last message known to have arrived, for the validation.
+    /// last message known to have arrived, for the validation; `None`, and nothing
+    /// changed, if some of it is not in the send ring ([`Flow::pass`]).
     ///
     /// What the peer says it has read has arrived too, and its place in the ring
     /// may hold newer octets: it is not written again.
-    pub fn rewind(&mut self) -> SeqNo {
-        self.completed = self.completed.max(self.peer_consumed);
-        self.written = self.completed;
-        self.urgent_out.rewind(self.written);
-        self.completed_seq
+    pub fn rewind(&mut self) -> Option<SeqNo> {
+        let arrived = self.completed.max(self.peer_consumed);
+        if self.passed > arrived {
+            return None;
+        }
+        self.completed = arrived;
+        self.written = arrived;
+        self.urgent_out.rewind(arrived);
+        Some(self.completed_seq)
     }
 
     /// The next message, which carries all there is to say; it must be posted
@@ -454,10 +484,10 @@ impl Flow {
     }
 
     /// What was prepared, if all of it is still in the send ring: octets from
-    /// its start. `None` once the peer has acknowledged any of it.
+    /// its start. `None` once the peer has acknowledged any of it, or some never was.
     #[must_use]
     pub const fn untouched(&self) -> Option<u32> {
-        if self.completed == 0 && self.prepared <= self.sizes.send as u64 {
+        if self.completed == 0 && self.passed == 0 && self.prepared <= self.sizes.send as u64 {
             Some(self.prepared as u32)
         } else {
             None

@@ -23,9 +23,7 @@ impl<P: Provider> Stack<P> {
     /// messages on the way, room in a ring, octets that are held back, an end.
     fn minds_sent(&self) -> bool {
         let minds = |handle| match self.connections.get(handle).map(|connection| &connection.phase) {
-            Some(Phase::Smc(smc)) => {
-                smc.flow.room() == 0 || smc.flow.waiting() > 0 || !smc.close.said().is_empty()
-            }
+            Some(Phase::Smc(smc)) => smc.flow.room() == 0 || smc.untold() > 0 || !smc.close.said().is_empty(),
             _ => false,
         };
         let said = |what| match what {

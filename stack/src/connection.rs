@@ -163,6 +163,8 @@ pub(crate) struct Smc {
     pub(crate) link: usize,
     /// Our send ring's keys on that link.
     pub(crate) send_keys: MrAttributes,
+    /// Its provider writes while it posts.
+    pub(crate) writes_now: bool,
     /// On a new link the first word is about the last message known to have
     /// arrived on the old one, and then all is said again.
     pub(crate) validate: Option<SeqNo>,
@@ -170,6 +172,8 @@ pub(crate) struct Smc {
     pub(crate) transport: Transport,
     pub(crate) rmb: Ring,
     pub(crate) send: Ring,
+    /// Octets of the stream that a message of ours has told of, on this link.
+    pub(crate) told: u64,
     /// One past the furthest octet of the stream that was lent to the application,
     /// committed or not.
     pub(crate) lent: u64,
@@ -238,12 +242,23 @@ impl Smc {
         if self.may_write() { self.flow.granted().min(self.let_out()) } else { 0 }
     }
 
+    /// Octets that no message has told of, written or not.
+    #[inline]
+    pub(crate) const fn untold(&self) -> u64 {
+        self.flow.prepared() - self.told
+    }
+
+    /// Whether octets were written past the send ring, and the peer does not know.
+    fn owes_word(&self) -> bool {
+        self.flow.totals().0 > self.told && self.may_write()
+    }
+
     /// Whether a message has to be sent: for octets, for a cursor, for a flag.
     #[inline]
     pub(crate) fn has_something_to_say(&self) -> bool {
         // Mostly nothing waits, and the peer knows all but perhaps how far we read.
         let is_plain = self.said.is_empty() && self.close.said().is_empty();
-        if is_plain && self.flow.waiting() == 0 && !self.say_again && !self.flow.owes_urgent() {
+        if is_plain && self.untold() == 0 && !self.say_again && !self.flow.owes_urgent() {
             return !self.is_lost && self.flow.owes_update();
         }
         self.has_news()
@@ -254,7 +269,7 @@ impl Smc {
             return false;
         }
         self.say_again
-            || (self.may_grant() > 0 && !self.waits_for_acknowledgement())
+            || ((self.may_grant() > 0 || self.owes_word()) && !self.waits_for_acknowledgement())
             || self.sayable() != self.said
             || (self.flow.owes_urgent() && self.may_write())
             || (!self.said.contains(StateFlags::CLOSED) && self.flow.owes_update())

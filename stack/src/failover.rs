@@ -101,7 +101,8 @@ impl<P: Provider> Shared<P> {
 
 impl Smc {
     /// Goes over another link of its group: what was not acknowledged will be
-    /// written again. False if there is none, or the rings are not known on it.
+    /// written again. False if there is none, or the rings are not known on it, or what
+    /// was not acknowledged is not there any more.
     fn move_over(&mut self, group: &mut Group) -> bool {
         let Some(place) = group.least_used() else { return false };
         let number = |place| group.link(place).map(crate::group::Link::number);
@@ -112,21 +113,26 @@ impl Smc {
         if address.checked_add(u64::from(self.peer.size)).is_none() {
             return false;
         }
+        // What was written past the send ring cannot be written again.
+        let (written, _) = self.flow.totals();
+        let Some(seq) = self.flow.rewind() else { return false };
         self.link = place;
         if let Transport::SmcR { link, .. } = &mut self.transport {
             *link = to;
         }
         self.send_keys = keys;
         (self.peer.rkey, self.peer.address) = (theirs.rkey, address);
-        self.proof.moves(self.flow.totals().0);
-        self.validate = Some(self.flow.rewind());
+        self.proof.moves(written);
+        self.validate = Some(seq);
         self.say_again = true;
+        self.told = self.flow.totals().0;
         // D and C are said again too, behind the last octet that is written again.
         self.said = StateFlags::empty();
         self.in_flight = 0;
         self.is_queued = false;
         if let Some(link) = group.link_mut(place) {
             link.connections += 1;
+            self.writes_now = link.writes_now;
         }
         true
     }

@@ -182,6 +182,8 @@ pub(crate) struct Link {
     /// The other end, once it is known.
     pub(crate) peer: Option<PeerEnd>,
     pub(crate) is_direct: bool,
+    /// Its provider writes while it posts.
+    pub(crate) writes_now: bool,
     /// Its number, before its machine runs.
     pub(crate) planned: LinkNumber,
     pub(crate) llc: Option<llc::Link>,
@@ -271,6 +273,7 @@ impl Link {
                 return Err(error);
             }
         };
+        let writes_now = provider.device(place.rdma.device).is_ok_and(|device| device.writes_now);
         let Place { port, rdma, gid_index, gid, mac, mtu, is_direct, .. } = place;
         Ok(Self {
             port,
@@ -285,6 +288,7 @@ impl Link {
             mtu,
             peer: None,
             is_direct,
+            writes_now,
             planned: LinkNumber(1),
             llc: None,
             connections: 0,

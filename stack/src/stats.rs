@@ -45,7 +45,7 @@ pub struct MessageStats {
     pub blocked: u64,
     /// CDC messages heard.
     pub heard: u64,
-    /// RDMA WRITEs posted.
+    /// RDMA WRITEs posted, or carried out at once.
     pub writes: u64,
     /// Urgent octets the application sent.
     pub urgent_sent: u64,

@@ -136,11 +136,13 @@ impl Smc {
                 *sge = self.sge(*piece);
             }
         }
-        if len > 0 {
-            self.proof.told(self.flow.totals().0, link.unproven.next());
+        let (written, _) = self.flow.totals();
+        let tells = written > core::mem::replace(&mut self.told, written);
+        if tells {
+            self.proof.told(written, link.unproven.next());
         }
         let said = Said::Cdc { connection: handle, mark: self.flow.mark() };
-        self.is_silent = len > 0 && self.may_be_silent() && link.may_be_silent();
+        self.is_silent = tells && self.may_be_silent() && link.may_be_silent();
         let signalled = !self.is_silent;
         match (plan.as_slice(), &sges) {
             ([], _) => link.post(provider, &[], &octets, said, signalled)?,
@@ -155,7 +157,7 @@ impl Smc {
         self.said = flags;
         self.answers = false;
         self.in_flight += 1;
-        self.count(&message, &plan);
+        self.count(&message, &plan, tells);
         Ok(())
     }
 
@@ -171,11 +173,10 @@ impl Smc {
     }
 
     #[inline]
-    fn count(&mut self, message: &CdcMessage, plan: &Writes) {
-        let writes = plan.as_slice().len() as u64;
+    fn count(&mut self, message: &CdcMessage, plan: &Writes, tells: bool) {
         self.stats.sent += 1;
-        self.stats.writes += writes;
-        self.stats.updates += u64::from(writes == 0);
+        self.stats.writes += plan.as_slice().len() as u64;
+        self.stats.updates += u64::from(!tells);
         self.stats.blocked += u64::from(message.producer_flags.contains(ProducerFlags::WRITE_BLOCKED));
     }
 

@@ -20,6 +20,8 @@ pub struct DeviceAttributes {
     pub max_inline_data: u32,
     /// Completion vectors.
     pub completion_vectors: u32,
+    /// Whether [`Provider::write_now`](crate::Provider::write_now) is worth a try.
+    pub writes_now: bool,
 }
 
 impl DeviceAttributes {
@@ -35,6 +37,7 @@ impl DeviceAttributes {
             max_mr: 0,
             max_inline_data: 0,
             completion_vectors: 1,
+            writes_now: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     QpAttributes, QpHandle, QpInit, QpStats, QpTransition, RdmaPort, RecvRequest, RemoteSpan, SendRequest,
     VerbsError,
 };
+use smolsmc_wire::Rkey;
 
 /// One stack's whole RDMA context: its devices, and everything made on them.
 ///
@@ -189,6 +190,17 @@ pub trait Provider {
     /// [`PostError`] with how many were posted: wrong state (below RTS), queue
     /// full, too many elements, too long inline data.
     fn post_send(&mut self, qp: QpHandle, requests: &[SendRequest<'_>]) -> Result<(), PostError>;
+
+    /// Carries out an RDMA WRITE of octets that need not be registered before it
+    /// returns, for a provider that copies while posting: nothing is posted, and
+    /// nothing completes. What is posted afterwards comes after it.
+    ///
+    /// False if it cannot be done so, or not now; then nobody is told anything, though
+    /// some of the octets may be in the peer's memory. Posting the same request says
+    /// why.
+    fn write_now(&mut self, _qp: QpHandle, _remote_addr: u64, _rkey: Rkey, _octets: &[u8]) -> bool {
+        false
+    }
 
     /// Posts receives in order. In ERR they complete as flushed.
     ///

@@ -24,6 +24,7 @@ fn pair(ring: u32, start: u64) -> (Flow, Flow) {
 enum Deed {
     Prepare(u32),
     Write(u32),
+    Pass(u32),
     Read(u32),
     Update,
     Deliver,
@@ -34,6 +35,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         (0u32..20).prop_map(Deed::Prepare),
         (0u32..20).prop_map(Deed::Write),
+        (0u32..20).prop_map(Deed::Pass),
         (0u32..20).prop_map(Deed::Read),
         Just(Deed::Update),
         Just(Deed::Deliver),
@@ -70,6 +72,13 @@ proptest! {
                     to_reader.push_back(quiet(&mut writer));
                     unacknowledged.push_back(writer.mark());
                 }
+                Deed::Pass(n) => {
+                    let n = n.min(writer.passable());
+                    prop_assert!(n == 0 || prepared == written, "not ahead of others");
+                    prop_assert!(written + u64::from(n) <= read + 8);
+                    writer.pass(n);
+                    (prepared, written) = (prepared + u64::from(n), written + u64::from(n));
+                }
                 Deed::Read(n) => {
                     let n = n.min(reader.readable());
                     reader.consume(n);
@@ -96,7 +105,8 @@ proptest! {
             prop_assert!(u64::from(reader.readable()) <= written - read);
             prop_assert!(writer.room() <= 8 && writer.space() <= 8);
         }
-        // Whatever was left on the way arrives: then all is known.
+        // Whatever was left on the way arrives: then all is known that was told.
+        to_reader.push_back(quiet(&mut writer));
         for message in to_reader {
             prop_assert!(reader.hear(&message).is_ok());
         }
@@ -185,6 +195,37 @@ fn an_update_that_is_asked_for_is_owed_once_something_was_read() {
     quiet(&mut reader);
     reader.consume(1);
     assert!(!reader.owes_update(), "answered");
+}
+
+#[test]
+fn what_passed_the_send_ring_cannot_be_written_again() {
+    let (mut writer, mut reader) = pair(100, 0);
+    writer.prepare(10);
+    assert_eq!(writer.passable(), 0, "others wait");
+    writer.write(10);
+    assert_eq!(writer.passable(), 90);
+    writer.pass(30);
+    assert_eq!((writer.waiting(), writer.room(), writer.write_offsets()), (0, 60, (40, 40)));
+    assert_eq!(writer.untouched(), None);
+    let mark = writer.mark();
+    reader.hear(&quiet(&mut writer)).unwrap();
+    assert_eq!(reader.readable(), 40);
+    assert_eq!(writer.clone().rewind(), None);
+    // Acknowledged, or read: it need not be.
+    let mut acknowledged = writer.clone();
+    acknowledged.complete(mark);
+    assert!(acknowledged.rewind().is_some());
+    reader.consume(40);
+    let mut read = writer.clone();
+    read.hear(&quiet(&mut reader)).unwrap();
+    assert!(read.rewind().is_some());
+    // Of an urgent octet's followers none passes.
+    acknowledged.prepare(1);
+    acknowledged.urge();
+    acknowledged.write(1);
+    quiet(&mut acknowledged);
+    assert!(acknowledged.is_held());
+    assert_eq!(acknowledged.passable(), 0);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn after_a_failover_it_is_told_again() {
     writer.prepare(2);
     writer.urge();
     write(&mut writer);
-    writer.rewind();
+    assert_eq!(writer.rewind(), Some(SeqNo(0)));
     assert!(!writer.is_held());
     writer.prepare(5);
     assert_eq!(writer.granted(), 2);

@@ -13,6 +13,7 @@ use smolsmc_verbs::{
     MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, PortAttributes, PostError, QpAttributes,
     QpHandle, QpInit, QpStats, QpTransition, RecvRequest, SendRequest, VerbsError,
 };
+use smolsmc_wire::Rkey;
 
 /// A node's NIC.
 #[expect(clippy::large_enum_variant, reason = "a node has one")]
@@ -205,6 +206,10 @@ impl Provider for Nic {
 
     fn post_send(&mut self, qp: QpHandle, requests: &[SendRequest<'_>]) -> Result<(), PostError> {
         each!(self, nic => nic.post_send(qp, requests))
+    }
+
+    fn write_now(&mut self, qp: QpHandle, remote_addr: u64, rkey: Rkey, octets: &[u8]) -> bool {
+        each!(self, nic => nic.write_now(qp, remote_addr, rkey, octets))
     }
 
     fn post_recv(&mut self, qp: QpHandle, requests: &[RecvRequest<'_>]) -> Result<(), PostError> {

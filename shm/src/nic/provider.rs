@@ -7,7 +7,7 @@ use smolsmc_verbs::{
     Provider, QpAttributes, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest,
     SendRequest, VerbsError,
 };
-use smolsmc_wire::Qpn;
+use smolsmc_wire::{Qpn, Rkey};
 
 use super::device::{Device, PORT};
 use super::entropy::draw;
@@ -48,6 +48,7 @@ impl Provider for ShmNic {
         attributes.max_cqe = self.limits.max_cqe;
         attributes.max_mr = self.limits.max_mr;
         attributes.max_inline_data = self.limits.max_inline;
+        attributes.writes_now = true;
         Ok(attributes)
     }
 
@@ -270,6 +271,12 @@ impl Provider for ShmNic {
         let result = found.ok_or(NO_QP)?.post_send(requests, &mut self.board);
         self.settle();
         result
+    }
+
+    #[inline]
+    fn write_now(&mut self, qp: QpHandle, remote_addr: u64, rkey: Rkey, octets: &[u8]) -> bool {
+        let found = self.qps.named_mut(qp.index(), qp.generation());
+        found.is_some_and(|qp| qp.write_now(remote_addr, rkey, octets, &mut self.board))
     }
 
     #[inline]

@@ -10,7 +10,7 @@ use smolsmc_verbs::{
     Access, Completion, InitAttributes, PostError, QpAttributes, QpCapabilities, QpHandle, QpState,
     RecvRequest, RtrAttributes, RtsAttributes, SendRequest, VerbsError, WcOpcode, WcStatus,
 };
-use smolsmc_wire::{MtuCode, Qpn};
+use smolsmc_wire::{MtuCode, Qpn, Rkey};
 
 use super::board::Board;
 use super::notes::Note;
@@ -257,6 +257,25 @@ impl Qp {
         }
         self.sq.push(request, &job);
         Ok(())
+    }
+
+    /// Writes at once, if nothing that was posted is still to be done.
+    #[inline]
+    pub(super) fn write_now(
+        &mut self,
+        remote_addr: u64,
+        rkey: Rkey,
+        octets: &[u8],
+        board: &mut Board,
+    ) -> bool {
+        let may = !self.dead && self.state == QpState::ReadyToSend && self.sq.is_done();
+        if !may || self.req.is_halted() {
+            return false;
+        }
+        let job = Job::write(remote_addr, rkey, octets);
+        let who = self.who();
+        let (device, memory) = board.device_and_memory(self.device);
+        self.req.write_now(&job, &who, device, memory)
     }
 
     #[inline]

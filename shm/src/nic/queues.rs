@@ -67,6 +67,20 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
+    /// An RDMA WRITE of octets that are copied.
+    #[inline]
+    pub(super) const fn write(remote_addr: u64, rkey: Rkey, octets: &'a [u8]) -> Self {
+        Self {
+            kind: Kind::Write,
+            remote_addr,
+            rkey,
+            immediate: [0; 4],
+            solicited: false,
+            payload: Payload::Inline(octets),
+            len: octets.len() as u64,
+        }
+    }
+
     /// As it was posted.
     #[inline]
     pub(super) fn of(request: &SendRequest<'a>) -> Self {

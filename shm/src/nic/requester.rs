@@ -223,6 +223,20 @@ impl Requester {
         step
     }
 
+    /// Carries a WRITE out that was not posted; nobody is told if it cannot be.
+    #[inline]
+    pub(super) fn write_now(
+        &mut self,
+        job: &Job<'_>,
+        who: &Who,
+        device: &mut Device,
+        memory: &MemoryTable,
+    ) -> bool {
+        job.len <= MAX_MESSAGE
+            && self.is_reachable(device, who.qpn)
+            && self.write(job, who, device, memory) == Step::Done
+    }
+
     fn envelope(&self, kind: Message, len: usize, flags: u16, who: &Who) -> Envelope {
         Envelope {
             kind,

@@ -8,7 +8,7 @@ use crate::connection::{Connection, Phase, Smc};
 /// What holds a connection's octets back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cork {
-    is_in: bool,
+    pub(super) is_in: bool,
     /// So many waiting octets are held at most while a message of ours is
     /// unacknowledged; 0 for none.
     auto: u32,
@@ -106,11 +106,10 @@ impl Smc {
     /// (Linux 6.12 smc_tx).
     #[inline]
     pub(crate) fn waits_for_acknowledgement(&self) -> bool {
-        let (written, _) = self.flow.totals();
         self.in_flight > 0
             && !self.is_silent
-            && self.flow.waiting() <= self.cork.auto
-            && self.cork.flushed <= written
+            && self.untold() <= self.cork.auto.into()
+            && self.cork.flushed <= self.told
             && self.close.said().is_empty()
             && !self.flow.is_urged()
     }

@@ -2,6 +2,7 @@
 
 mod cork;
 mod options;
+mod pass;
 mod recv;
 mod send;
 #[cfg(feature = "embedded-io")]
@@ -25,7 +26,8 @@ pub use recv::ReadableSpan;
 pub use stream::{Stream, StreamError};
 
 /// A connection, borrowed from its stack. Calls touch buffers and state only:
-/// what is to be sent leaves with the next [`Stack::poll`](crate::Stack::poll).
+/// what is to be sent leaves with the next [`Stack::poll`](crate::Stack::poll), or the
+/// word of it, where octets lie in the peer's memory already.
 pub struct Socket<'a, P: Provider> {
     pub(crate) handle: SocketHandle,
     pub(crate) connection: &'a mut Connection,

@@ -123,7 +123,11 @@ impl<P: Provider> Socket<'_, P> {
         let len = octets.len().min(self.room()?);
         let octets = octets.get(..len).unwrap_or_default();
         match &mut self.connection.phase {
-            Phase::Smc(smc) => Ok(smc.put(&mut self.shared.provider, octets)),
+            Phase::Smc(smc) => {
+                let passed = self.shared.pass(smc, octets);
+                let rest = octets.get(passed..).unwrap_or_default();
+                Ok(passed + smc.put(&mut self.shared.provider, rest))
+            }
             _ => self.connection.tcp.send_slice(octets).ok_or(SendError::ShutDown),
         }
     }

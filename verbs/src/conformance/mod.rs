@@ -32,6 +32,7 @@ mod local;
 mod many;
 mod memory;
 mod notify;
+mod now;
 mod objects;
 mod read;
 mod rnr;
@@ -222,6 +223,7 @@ pub fn cases<R: Rig>() -> Vec<Case<R>> {
     all.extend(states::cases());
     all.extend(send::cases());
     all.extend(write::cases());
+    all.extend(now::cases());
     all.extend(read::cases());
     all.extend(access::cases());
     all.extend(local::cases());
