@@ -99,7 +99,8 @@ fn nothing_lands_after_a_deregistration() {
                     two.write(1, target, len as u32).unwrap();
                     let done = two.completion();
                     if done.status != WcStatus::Success {
-                        return done.status;
+                        // Whoever is gone may be found so before what it said last.
+                        return (done.status, two);
                     }
                 }
             });
@@ -116,7 +117,8 @@ fn nothing_lands_after_a_deregistration() {
             for _ in 0..20 {
                 assert!(octets(&one).iter().all(|octet| *octet == 0), "a WRITE landed late");
             }
-            assert_eq!(writer.join().unwrap(), WcStatus::RemoteAccess);
+            let (status, _two) = writer.join().unwrap();
+            assert_eq!(status, WcStatus::RemoteAccess);
             // It tells what it did.
             assert_eq!(one.event(), smolsmc_verbs::AsyncEvent::QpFatal(one.qp));
         });
