@@ -41,10 +41,12 @@ pub struct Driver {
     up: usize,
     /// The least time from one wake-up by the host to the next one.
     period: Duration,
-    /// The host wakes nobody before that.
+    /// So many messages wake before that; none do if it is 0.
+    count: u16,
+    /// The host wakes nobody, or only by so many messages, before that.
     calm_until: Instant,
-    /// The last sleep was one that the host could end.
-    slept_armed: bool,
+    /// What of the host could end the last sleep.
+    slept: Sleep,
     found: Vec<Token>,
     stats: Stats,
 }
@@ -92,7 +94,8 @@ impl Driver {
             up: 0,
             period: Duration::ZERO,
             calm_until: Instant::ZERO,
-            slept_armed: false,
+            count: 0,
+            slept: Sleep::Deaf,
             found: Vec::with_capacity(FOREIGN_BATCH),
             stats: Stats::default(),
         })
@@ -109,12 +112,13 @@ impl Driver {
         self.pace = Pace::new(mode);
     }
 
-    /// Lets the host end a sleep once in `period` at most; none by default. What comes
-    /// meanwhile is dealt with at the period's end, all of it at once: fewer wake-ups
-    /// for more latency. Bells, wakers, foreign descriptors and the stack's own
-    /// deadlines wake as ever. (By time only: who sleeps cannot count what has come.)
-    pub const fn moderate(&mut self, period: Duration) {
-        self.period = period;
+    /// Lets the host end a sleep once in `period` at most, or earlier when `count`
+    /// messages wait; by default at once. What comes meanwhile is dealt with together:
+    /// fewer wake-ups for more latency. Bells, wakers, foreign descriptors and the stack's
+    /// own deadlines wake as ever. A count of 0 is none, and one only shared memory knows:
+    /// there the peer counts for who sleeps. With other providers the period alone counts.
+    pub const fn moderate(&mut self, period: Duration, count: u16) {
+        (self.period, self.count) = (period, count);
         self.calm_until = Instant::ZERO;
     }
 
@@ -203,7 +207,7 @@ impl Driver {
         self.stats.turns += 1;
         self.stats.clock_reads += 1;
         let now = clock.now();
-        if std::mem::take(&mut self.slept_armed) {
+        if !matches!(std::mem::replace(&mut self.slept, Sleep::Deaf), Sleep::Deaf) {
             self.calm_until = now + self.period;
         }
         let outcome = host.poll(now);
@@ -225,13 +229,16 @@ impl Driver {
     /// Arms, polls once more, and sleeps if there is still nothing: what comes
     /// before arming is seen by the poll, what comes after it wakes.
     fn sleep(&mut self, host: &mut impl Drive, now: Instant, most: Duration) -> io::Result<Turn> {
-        let (outcome, patience) = self.doze(host, now, most)?;
+        let (outcome, patience) = self.doze(host, now, most, self.count)?;
         let Some(patience) = patience else { return Ok(Turn { outcome, ..Turn::default() }) };
-        let host = self.slept_armed.then_some(host);
-        let woken = Self::wait(&self.bell, &self.foreign, host, patience);
+        let woken = Self::wait(&self.bell, &self.foreign, (host, self.slept), patience);
         let heard = woken.as_ref().is_ok_and(|woken| woken.bell);
         self.bell.rouse(heard);
         let woken = woken?;
+        if woken.timed_out && matches!(self.slept, Sleep::Counting) {
+            // The calm goes on to its end, and no new one begins.
+            self.slept = Sleep::Deaf;
+        }
         if woken.foreign {
             self.look()?;
         }
@@ -239,16 +246,22 @@ impl Driver {
     }
 
     /// Arms and polls once more; how long to sleep, if there is still nothing. Then the
-    /// bell is to be roused afterwards.
+    /// bell is to be roused afterwards. In a calm, `count` messages wake.
     fn doze(
         &mut self,
         host: &mut impl Drive,
         now: Instant,
         most: Duration,
+        count: u16,
     ) -> io::Result<(PollOutcome, Option<Duration>)> {
         let calm = self.calm_until.since(now);
-        let is_armed = calm == Duration::ZERO;
-        let is_free = self.bell.doze() && !(is_armed && host.arm());
+        let is_calm = calm > Duration::ZERO;
+        let (slept, waits) = match is_calm {
+            _ if !self.bell.doze() => (Sleep::Deaf, true),
+            false => (Sleep::Armed, host.arm()),
+            true if count == 0 => (Sleep::Deaf, false),
+            true => host.arm_after(count).map_or((Sleep::Deaf, false), |waits| (Sleep::Counting, waits)),
+        };
         let outcome = host.poll(now);
         // The stack may have no socket that a device's end would be told to.
         let is_other = host.up() != std::mem::replace(&mut self.up, host.up());
@@ -261,11 +274,11 @@ impl Driver {
             Wakeup::OnInput => Some(most),
         };
         let patience = patience.map(|patience| host.timeout().map_or(patience, |most| patience.min(most)));
-        let patience = patience.filter(|_| is_free && !came && !self.bell.has_ready());
-        let patience = patience.map(|patience| if is_armed { patience } else { patience.min(calm) });
+        let patience = patience.filter(|_| !waits && !came && !self.bell.has_ready());
+        let patience = patience.map(|patience| if is_calm { patience.min(calm) } else { patience });
         if patience.is_some() {
             self.stats.sleeps += 1;
-            self.slept_armed = is_armed;
+            self.slept = slept;
         } else {
             self.bell.rouse(false);
             self.look_sometimes()?;
@@ -283,14 +296,14 @@ impl Driver {
         if goes_on {
             return Ok((outcome, None, false));
         }
-        let (outcome, patience) = self.doze(host, now, FOR_EVER)?;
+        let (outcome, patience) = self.doze(host, now, FOR_EVER, 0)?;
         let until = patience.filter(|patience| *patience < FOR_EVER).map(|patience| now + patience);
         Ok((outcome, until, patience.is_some()))
     }
 
     /// Whether the sleep that begins now is one that the host may end.
     pub(crate) const fn is_armed(&self) -> bool {
-        self.slept_armed
+        matches!(self.slept, Sleep::Armed)
     }
 
     /// The sleep of somebody else is over.
@@ -308,14 +321,16 @@ impl Driver {
     fn wait(
         bell: &Bell,
         foreign: &OwnedFd,
-        host: Option<&mut impl Drive>,
+        (host, slept): (&mut impl Drive, Sleep),
         patience: Duration,
     ) -> io::Result<Woken> {
         let mut fds = Fds::default();
         fds.read(bell.as_fd());
         fds.read(foreign.as_fd());
-        if let Some(host) = host {
-            host.fds(&mut fds);
+        match slept {
+            Sleep::Armed => host.fds(&mut fds),
+            Sleep::Counting => host.counting_fds(&mut fds),
+            Sleep::Deaf => {}
         }
         let micros = patience.micros();
         let timeout = Timespec {
@@ -351,6 +366,17 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// What of the host can end a sleep.
+#[derive(Clone, Copy, Debug)]
+enum Sleep {
+    /// Nothing.
+    Deaf,
+    /// So many messages.
+    Counting,
+    /// Whatever there is.
+    Armed,
 }
 
 #[derive(Default)]

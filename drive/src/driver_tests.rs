@@ -11,6 +11,9 @@ struct Script {
     always_busy: bool,
     waits_when_armed: bool,
     up: usize,
+    /// What becomes readable once so many messages wait.
+    counter: Option<(u16, OwnedFd)>,
+    waits_when_counting: bool,
     arms: u32,
     polled: u32,
 }
@@ -29,6 +32,16 @@ impl Drive for Script {
     fn arm(&mut self) -> bool {
         self.arms += 1;
         self.waits_when_armed
+    }
+
+    fn arm_after(&mut self, count: u16) -> Option<bool> {
+        let (wanted, _) = self.counter.as_ref()?;
+        assert_eq!(*wanted, count);
+        Some(self.waits_when_counting)
+    }
+
+    fn counting_fds<'a>(&'a mut self, into: &mut Fds<'a>) {
+        into.read(self.counter.as_ref().expect("was armed").1.as_fd());
     }
 
     fn up(&self) -> usize {
@@ -200,7 +213,7 @@ fn idle_costs_no_processor_time() {
 #[test]
 fn moderated_the_host_wakes_once_in_a_period() {
     let (mut driver, mut host) = (Driver::new(Mode::Interrupt).unwrap(), Script::default());
-    driver.moderate(Duration::from_millis(40));
+    driver.moderate(Duration::from_millis(40), 0);
     let mut now = Instant::from_millis(1000);
     let mut turn = |driver: &mut Driver, host: &mut Script, after| {
         now = now + Duration::from_millis(after);
@@ -217,7 +230,7 @@ fn moderated_the_host_wakes_once_in_a_period() {
     turn(&mut driver, &mut host, 1);
     driver.bell().ring();
     assert!(!turn(&mut driver, &mut host, 1).slept, "a bell is not moderated");
-    driver.moderate(Duration::ZERO);
+    driver.moderate(Duration::ZERO, 0);
     for arms in 3..6 {
         assert!(turn(&mut driver, &mut host, 1).timed_out);
         assert_eq!(host.arms, arms);
@@ -228,10 +241,37 @@ fn moderated_the_host_wakes_once_in_a_period() {
 #[test]
 fn moderated_sleeps_end_with_the_period() {
     let (mut driver, mut host) = (Driver::new(Mode::Interrupt).unwrap(), Script::default());
-    driver.moderate(Duration::from_millis(20));
+    driver.moderate(Duration::from_millis(20), 0);
     let begun = std::time::Instant::now();
     let mut clock = || Instant::from_micros(begun.elapsed().as_micros() as u64 + 1);
     driver.turn(&mut host, &mut clock, SHORT).unwrap();
     assert!(driver.turn(&mut host, &mut clock, LONG).unwrap().timed_out);
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+}
+
+/// In a calm, enough messages end a sleep, and a new calm begins; time alone ends it for good.
+#[test]
+fn moderated_enough_messages_wake_before_the_period_is_over() {
+    let mut driver = Driver::new(Mode::Interrupt).unwrap();
+    driver.moderate(Duration::from_millis(1000), 5);
+    let mut now = Instant::from_millis(10_000);
+    let mut turn = |driver: &mut Driver, host: &mut Script, after, most| {
+        now = now + Duration::from_millis(after);
+        driver.turn(host, &mut || now, most).unwrap()
+    };
+    let counter = |count| rustix::event::eventfd(count, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let mut host = Script { counter: Some((5, counter(0))), ..Script::default() };
+    assert!(turn(&mut driver, &mut host, 0, SHORT).timed_out);
+    assert!(turn(&mut driver, &mut host, 1, SHORT).timed_out, "fewer have come");
+    host.counter = Some((5, counter(1)));
+    let woken = turn(&mut driver, &mut host, 100, LONG);
+    assert!(woken.slept && !woken.timed_out);
+    host.counter = Some((5, counter(0)));
+    assert!(turn(&mut driver, &mut host, 100, SHORT).timed_out);
+    assert!(turn(&mut driver, &mut host, 900, SHORT).timed_out);
+    assert_eq!(host.arms, 1, "since the wake-up only 900 ms have gone by");
+    assert!(turn(&mut driver, &mut host, 200, SHORT).timed_out);
+    assert_eq!(host.arms, 2, "nothing came, and the period is over");
+    host.waits_when_counting = true;
+    assert!(!turn(&mut driver, &mut host, 1, LONG).slept, "enough wait already");
 }

@@ -18,6 +18,15 @@ pub trait Drive {
     /// Asks for a wake-up by all there is. True if something waits already.
     fn arm(&mut self) -> bool;
 
+    /// Asks for a wake-up once `count` messages wait, by [`Drive::counting_fds`]. True if
+    /// they do already; `None` if nobody counts, and nothing was asked.
+    fn arm_after(&mut self, _count: u16) -> Option<bool> {
+        None
+    }
+
+    /// What to sleep on after [`Drive::arm_after`].
+    fn counting_fds<'a>(&'a mut self, _into: &mut Fds<'a>) {}
+
     /// How many devices are up.
     fn up(&self) -> usize;
 
@@ -53,6 +62,15 @@ impl<P: Provider + Wakes, D: Device + Wakes> Drive for Host<P, D> {
         // All of them, whatever the first one says.
         let waits = self.stack.arm() | self.stack.provider_mut().arm();
         self.devices.iter_mut().fold(waits, |waits, device| device.arm() | waits)
+    }
+
+    fn arm_after(&mut self, count: u16) -> Option<bool> {
+        self.stack.arm_after(count)
+    }
+
+    fn counting_fds<'a>(&'a mut self, into: &mut Fds<'a>) {
+        let provider: &'a P = self.stack.provider_mut();
+        provider.fds(into);
     }
 
     fn up(&self) -> usize {

@@ -145,9 +145,14 @@ fn think(round: u32) {
     }
 }
 
-fn serve<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>) {
+fn serve<P: Provider + Wakes, D: Device + Wakes>(end: End<P, D>) {
+    serve_moderated(end, Duration::ZERO, 0);
+}
+
+fn serve_moderated<P: Provider + Wakes, D: Device + Wakes>(mut end: End<P, D>, period: Duration, count: u16) {
     let listener = end.host.stack.listen(SocketAddr::from((SERVER, PORT)), ListenOptions::USUAL).unwrap();
     let handle = end.until(|end| end.host.stack.accept(listener));
+    end.driver.moderate(period, count);
     for round in 0..ROUNDS {
         let octet = end.receive(handle);
         think(round / 2);
@@ -204,6 +209,18 @@ fn interrupt_asks_each_mode() {
 #[test]
 fn adaptive_asks_each_mode() {
     no_wake_up_is_lost(Mode::Adaptive { spin: Duration::from_micros(30) });
+}
+
+/// Moderated, a message wakes long before the period is over if it is all that was to be
+/// waited for.
+#[test]
+fn a_message_that_is_enough_wakes_who_is_moderated() {
+    let [client, server] = ends([Mode::Interrupt; 2]);
+    let client = std::thread::scope(|scope| {
+        scope.spawn(|| serve_moderated(server, Duration::from_secs(10), 1));
+        ask(client)
+    });
+    drop(client);
 }
 
 /// In a loop that waits for one descriptor.

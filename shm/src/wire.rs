@@ -250,15 +250,20 @@ impl Wire {
     /// Wakes the owner of the peer's NIC if it wants to be woken for one of
     /// `reasons`, which were published before.
     #[inline]
-    pub(crate) fn ring_for(&self, reasons: u32) {
-        if reasons != 0 && bell::is_wanted(self.peer.word(layout::WISHES), reasons) {
-            self.ring(&self.socket);
-        }
+    #[cold]
+    pub(crate) fn ring_nic(&self) {
+        self.ring(&self.socket);
+    }
+
+    /// What would wake the owner of the peer's NIC.
+    #[inline]
+    pub(crate) fn wishes(&self) -> u32 {
+        bell::wishes(self.peer.word(layout::WISHES))
     }
 
     /// Wakes the owner of the peer's Ethernet device if it sleeps.
     pub(crate) fn ring_for_frames(&self) {
-        if bell::is_wanted(self.peer.word(layout::FRAME_WISHES), bell::wish::MESSAGE) {
+        if bell::wishes(self.peer.word(layout::FRAME_WISHES)) & bell::wish::MESSAGE != 0 {
             self.ring(&self.peer_frame_bell);
         }
     }

@@ -18,6 +18,14 @@ impl<P: Provider> Stack<P> {
         cqs.iter().fold(false, |waits, (_, cq)| provider.arm_cq(*cq, what).unwrap_or(false) | waits)
     }
 
+    /// Asks the provider for a notification once `count` messages of peers wait, or there
+    /// is a failure. `None` if it cannot count; otherwise as [`Stack::arm`].
+    pub fn arm_after(&mut self, count: u16) -> Option<bool> {
+        let Shared { provider, cqs, .. } = &mut self.shared;
+        let mut armed = cqs.iter().map(|(_, cq)| provider.arm_cq_after(*cq, count).ok().flatten());
+        armed.try_fold(false, |waits, one| Some(one? | waits))
+    }
+
     /// Whether anything waits for an acknowledgement: messages that found no room on
     /// their link, a link or a group that is being made or ends; of connections with
     /// messages on the way, room in a ring, octets that are held back, an end.

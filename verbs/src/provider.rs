@@ -150,6 +150,18 @@ pub trait Provider {
     /// [`VerbsError::NoSuch`].
     fn arm_cq(&mut self, cq: CqHandle, for_what: ArmFor) -> Result<bool, VerbsError>;
 
+    /// Asks for one notification once `count` completions wait, or one failed: completion
+    /// moderation by count, for a provider whose peer or device can count while nobody
+    /// polls. Returns whether so many wait already; `None` if it cannot count, and nothing
+    /// was asked for. How long to wait for the last of them is for the caller to say. A
+    /// queue that is armed for less stays so.
+    ///
+    /// # Errors
+    /// [`VerbsError::NoSuch`].
+    fn arm_cq_after(&mut self, _cq: CqHandle, _count: u16) -> Result<Option<bool>, VerbsError> {
+        Ok(None)
+    }
+
     /// The next armed completion queue that has something to poll.
     fn next_notification(&mut self) -> Option<CqHandle>;
 

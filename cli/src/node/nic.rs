@@ -184,6 +184,10 @@ impl Provider for Nic {
         each!(self, nic => nic.arm_cq(cq, for_what))
     }
 
+    fn arm_cq_after(&mut self, cq: CqHandle, count: u16) -> Result<Option<bool>, VerbsError> {
+        each!(self, nic => nic.arm_cq_after(cq, count))
+    }
+
     fn next_notification(&mut self) -> Option<CqHandle> {
         each!(self, nic => nic.next_notification())
     }

@@ -11,6 +11,7 @@ use super::queues::{Cursor, Kind};
 use super::requester::{Step, Who, Why};
 use crate::error::WireFault;
 use crate::layout::qp;
+use crate::sync::bell::wish;
 use crate::sync::ring::SLOT_LEN;
 
 /// How often the peer's line of answers is looked at while nothing comes from it
@@ -44,7 +45,7 @@ impl Qp {
             let who = self.who();
             let device = board.device_mut(self.device);
             self.req.refuse(&who, device);
-            device.wire.ring_for(u32::MAX);
+            device.ring_for(wish::FAILURE);
             self.req.owes_refusal &= device.wire.fault().is_none();
         }
     }
@@ -72,7 +73,7 @@ impl Qp {
                 }
             }
         }
-        board.device(self.device).wire.ring_for(reasons);
+        board.device(self.device).ring_for(reasons);
     }
 
     /// A request was not done.

@@ -7,6 +7,14 @@ use smolsmc_verbs::{ArmFor, Completion, CqHandle, QpHandle, WcStatus};
 use super::slots::Slots;
 use crate::sync::bell::wish;
 
+/// What a completion queue is armed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Armed {
+    For(ArmFor),
+    /// So many completions, or a failure.
+    After(u16),
+}
+
 /// One completion queue.
 #[derive(Debug)]
 pub(super) struct Cq {
@@ -17,7 +25,7 @@ pub(super) struct Cq {
     head: u32,
     tail: u32,
     entries: u32,
-    armed: Option<ArmFor>,
+    armed: Option<Armed>,
     /// Whether it is in the list of those to be notified.
     notified: bool,
     /// A completion was lost; nothing is taken any more.
@@ -101,8 +109,11 @@ impl CqTable {
         cq.tail = cq.tail.wrapping_add(1);
         let wakes = match cq.armed {
             None => false,
-            Some(ArmFor::Next) => true,
-            Some(ArmFor::Solicited) => solicited || completion.status != WcStatus::Success,
+            Some(Armed::For(ArmFor::Next)) => true,
+            Some(Armed::For(ArmFor::Solicited)) => solicited || completion.status != WcStatus::Success,
+            Some(Armed::After(count)) => {
+                cq.waiting() >= count.into() || completion.status != WcStatus::Success
+            }
         };
         if wakes {
             cq.armed = None;
@@ -114,15 +125,17 @@ impl CqTable {
     }
 
     /// Asks for a notification.
-    pub(super) fn arm(&mut self, cq: CqHandle, for_what: ArmFor) {
+    pub(super) fn arm(&mut self, cq: CqHandle, for_what: Armed) {
         let Some(found) = self.cqs.named_mut(cq.index(), cq.generation()) else { return };
         if found.armed.is_none() {
             self.armed.push(cq.index());
         }
-        // The weaker wish, "any", stays if it was there before.
-        if found.armed != Some(ArmFor::Next) {
-            found.armed = Some(for_what);
-        }
+        // Whoever asked for less before still wants to be told.
+        found.armed = Some(match (found.armed, for_what) {
+            (Some(Armed::For(before)), Armed::After(_)) => Armed::For(before),
+            (Some(Armed::For(ArmFor::Next)), Armed::For(_)) => Armed::For(ArmFor::Next),
+            _ => for_what,
+        });
     }
 
     /// Whether none is armed.
@@ -134,12 +147,22 @@ impl CqTable {
     /// What messages of a device's peer would wake somebody.
     pub(super) fn wishes(&self, device: usize) -> u32 {
         let armed = self.armed.iter().filter_map(|index| self.cqs.get(*index));
-        armed.filter(|cq| cq.device == device).fold(0, |wishes, cq| wishes | cq.wish())
+        let armed = armed.filter(|cq| cq.device == device && cq.armed.is_some());
+        let (mut wishes, mut least) = (0, u16::MAX);
+        for cq in armed {
+            match cq.armed {
+                Some(Armed::For(ArmFor::Next)) => (wishes, least) = (wishes | wish::MESSAGE, 0),
+                Some(Armed::For(ArmFor::Solicited)) => wishes |= wish::SOLICITED,
+                Some(Armed::After(count)) => (wishes, least) = (wishes | wish::MESSAGE, least.min(count)),
+                None => {}
+            }
+        }
+        if wishes & wish::MESSAGE != 0 { wishes | wish::after(least) } else { wishes }
     }
 
     /// Whether a queue would tell of a request that succeeds.
     pub(super) fn tells_of_success(&self, index: u32) -> bool {
-        self.cqs.get(index).is_some_and(|cq| cq.armed == Some(ArmFor::Next))
+        self.cqs.get(index).is_some_and(|cq| cq.armed == Some(Armed::For(ArmFor::Next)))
     }
 
     /// The next queue that was armed and has something.
@@ -178,12 +201,9 @@ impl Cq {
         count
     }
 
-    const fn wish(&self) -> u32 {
-        match self.armed {
-            Some(ArmFor::Next) => wish::MESSAGE,
-            Some(ArmFor::Solicited) => wish::SOLICITED,
-            None => 0,
-        }
+    /// Completions that wait.
+    pub(super) const fn waiting(&self) -> u32 {
+        self.tail.wrapping_sub(self.head)
     }
 
     /// Whether nothing waits.

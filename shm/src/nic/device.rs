@@ -11,6 +11,7 @@ use super::message::Envelope;
 use crate::clock;
 use crate::error::WireFault;
 use crate::layout::{self, mr};
+use crate::sync::bell::wish;
 use crate::sync::gate;
 use crate::sync::ring::{Consumer, Message, Producer, len_for, slots_for};
 use crate::wire::{Which, Wire, WireRing};
@@ -140,6 +141,22 @@ impl Device {
             message.send(envelope.header());
         }
         room
+    }
+
+    /// Wakes the peer if it sleeps and wants to be woken for one of `reasons`, which
+    /// were published before.
+    #[inline]
+    pub(super) fn ring_for(&self, reasons: u32) {
+        if reasons == 0 {
+            return;
+        }
+        let waiting = || self.outgoing.waiting(self.hear(layout::CONSUMED));
+        match wish::due_after(self.wire.wishes(), reasons) {
+            None => {}
+            Some(0) => self.wire.ring_nic(),
+            Some(after) if waiting() >= after => self.wire.ring_nic(),
+            Some(_) => {}
+        }
     }
 
     // ---- what the peer may do here ----

@@ -89,7 +89,7 @@ impl ShmNic {
             if device.owes {
                 // Nothing goes back that would carry it: the peer may sleep.
                 device.owes = false;
-                device.wire.ring_for(wish::PROGRESS);
+                device.ring_for(wish::PROGRESS);
             }
             return;
         }

@@ -9,6 +9,7 @@ use smolsmc_verbs::{
 };
 use smolsmc_wire::{Qpn, Rkey};
 
+use super::cq::Armed;
 use super::device::{Device, PORT};
 use super::entropy::draw;
 use super::nic::Pd;
@@ -182,22 +183,13 @@ impl Provider for ShmNic {
     }
 
     fn arm_cq(&mut self, cq: CqHandle, for_what: ArmFor) -> Result<bool, VerbsError> {
-        let device = self.cq_device(cq)?;
-        self.board.cqs.arm(cq, for_what);
-        self.ask_to_be_woken(device);
-        // Once more: what came before the peer could see our wish wakes nobody.
-        self.board.is_arming = true;
-        self.progress();
-        self.board.is_arming = false;
-        let device = self.board.device_mut(device);
-        if core::mem::take(&mut device.owes) {
-            device.wire.ring_for(wish::PROGRESS);
-        }
-        // More than is taken in one go: it rang already.
-        let has_more = device.wire.fault().is_none() && device.incoming.peek().is_some();
-        // A wire that is gone is worth another look, too.
-        let is_news = self.note_ports();
-        Ok(has_more || is_news || self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
+        let is_news = self.arm(cq, Armed::For(for_what))?;
+        Ok(is_news || self.board.cqs.named(cq).is_some_and(|cq| !cq.is_empty()))
+    }
+
+    fn arm_cq_after(&mut self, cq: CqHandle, count: u16) -> Result<Option<bool>, VerbsError> {
+        let is_news = self.arm(cq, Armed::After(count))?;
+        Ok(Some(is_news || self.board.cqs.named(cq).is_some_and(|cq| cq.waiting() >= count.into())))
     }
 
     fn next_notification(&mut self) -> Option<CqHandle> {
@@ -301,6 +293,26 @@ impl ShmNic {
     fn named_qp(&self, qp: QpHandle) -> Result<&Qp, VerbsError> {
         let found = self.qps.named(qp.index(), qp.generation());
         found.map(|qp| &**qp).ok_or(VerbsError::NoSuch("QP"))
+    }
+
+    /// Arms a queue, and says so to the device's peer; whether there is something that
+    /// nobody would be woken for any more.
+    fn arm(&mut self, cq: CqHandle, for_what: Armed) -> Result<bool, VerbsError> {
+        let device = self.cq_device(cq)?;
+        self.board.cqs.arm(cq, for_what);
+        self.ask_to_be_woken(device);
+        // Once more: what came before the peer could see our wish wakes nobody.
+        self.board.is_arming = true;
+        self.progress();
+        self.board.is_arming = false;
+        let device = self.board.device_mut(device);
+        if core::mem::take(&mut device.owes) {
+            device.ring_for(wish::PROGRESS);
+        }
+        // More than is taken in one go: it rang already.
+        let has_more = device.wire.fault().is_none() && device.incoming.peek().is_some();
+        // A wire that is gone is worth another look, too.
+        Ok(self.note_ports() | has_more)
     }
 
     fn enter_pd(&mut self, index: u32) {

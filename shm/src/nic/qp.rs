@@ -215,7 +215,7 @@ impl Qp {
                 break;
             }
         }
-        board.device(self.device).wire.ring_for(reasons);
+        board.device(self.device).ring_for(reasons);
         board.activate(self);
         result
     }
@@ -252,7 +252,8 @@ impl Qp {
             }
             self.sq.push(request, &job);
             self.after(step, board);
-            *reasons |= wish::MESSAGE | wish::SOLICITED;
+            let is_refused = matches!(step, Step::Fails(_));
+            *reasons |= if is_refused { wish::FAILURE } else { wish::MESSAGE | wish::SOLICITED };
             return Ok(());
         }
         self.sq.push(request, &job);

@@ -13,6 +13,7 @@ use super::qp::Qp;
 use super::queues::Cursor;
 use crate::config::MAX_RD_ATOMIC;
 use crate::layout::qp;
+use crate::sync::bell::wish;
 use crate::sync::ring::{Consumer, SLOT_LEN};
 use crate::wire::WireRing;
 
@@ -207,7 +208,7 @@ impl Qp {
                 Err(Room::There) => return self.nak(NakCode::Access, None, board),
             }
         }
-        board.device(self.device).wire.ring_for(u32::MAX);
+        board.device(self.device).ring_for(wish::FAILURE);
     }
 
     /// Sends the next piece of what was read; what is left of it then. `Err` if

@@ -9,7 +9,8 @@
 
 use super::Word;
 
-/// For whom a peer wants to be woken: bits of its word of wishes.
+/// What a peer wants to be woken for: bits of its word of wishes, and above them how
+/// many slots of messages are to wait for it before any message is one.
 pub(crate) mod wish {
     /// Any message.
     pub(crate) const MESSAGE: u32 = 1;
@@ -17,6 +18,25 @@ pub(crate) mod wish {
     pub(crate) const SOLICITED: u32 = 2;
     /// Messages of its own that were taken, or receives that were posted.
     pub(crate) const PROGRESS: u32 = 4;
+    /// Something failed: whoever wants to be woken at all is. A reason, never a wish.
+    pub(crate) const FAILURE: u32 = 0x80 | MESSAGE | SOLICITED | PROGRESS;
+
+    const COUNT_SHIFT: u32 = 8;
+
+    /// Any message, once so many slots wait.
+    pub(crate) const fn after(slots: u16) -> u32 {
+        MESSAGE | (slots as u32) << COUNT_SHIFT
+    }
+
+    /// How many slots are to wait for `reasons` to be one for a peer with these wishes;
+    /// `None` if they are none.
+    pub(crate) const fn due_after(wishes: u32, reasons: u32) -> Option<u32> {
+        match wishes & reasons & (MESSAGE | SOLICITED | PROGRESS) {
+            0 => None,
+            MESSAGE if reasons != FAILURE => Some(wishes >> COUNT_SHIFT),
+            _ => Some(0),
+        }
+    }
 }
 
 /// Says what would wake us, zero for nothing. Whoever sleeps looks once more
@@ -26,10 +46,9 @@ pub(crate) fn wish<W: Word>(own: &W, wishes: u32) {
     W::full();
 }
 
-/// Whether the peer wants to be woken for one of `reasons`, which were
-/// published before.
+/// What the peer wants to be woken for, now that reasons were published.
 #[inline]
-pub(crate) fn is_wanted<W: Word>(peer: &W, reasons: u32) -> bool {
+pub(crate) fn wishes<W: Word>(peer: &W) -> u32 {
     W::full();
-    peer.load() & reasons != 0
+    peer.load()
 }

@@ -183,7 +183,7 @@ fn no_wake_up_is_lost() {
         let waker = thread::spawn(move || {
             let [news, wishes, rung] = &*peer;
             Word::store(news, 1);
-            if bell::is_wanted(wishes, bell::wish::MESSAGE) {
+            if bell::wish::due_after(bell::wishes(wishes), bell::wish::MESSAGE) == Some(0) {
                 Word::store(rung, 1);
             }
         });

@@ -87,6 +87,12 @@ impl<S: Slots> Producer<S> {
         Self { slots, position: 0, consumed: 0 }
     }
 
+    /// Slots that wait for a consumer that says it has come so far; any number, if it
+    /// talks nonsense.
+    pub(crate) const fn waiting(&self, consumed: u32) -> u32 {
+        self.position.wrapping_sub(consumed)
+    }
+
     /// Slots that are free for all we know.
     #[inline]
     pub(crate) fn room(&self) -> u32 {

@@ -147,3 +147,40 @@ fn a_frame_wakes_the_ethernet_device() {
     one.ethernet.transmit(Instant::ZERO).unwrap().consume(9019, |octets| octets.fill(1));
     assert_eq!((one.ethernet.lost(), two.ethernet.receive(Instant::ZERO).is_none()), (1, true));
 }
+
+/// The peer counts for who sleeps: fewer messages wake nobody, a failure always does.
+#[test]
+fn so_many_messages_wake_who_says_so() {
+    let [mut one, mut two] = Host::pair();
+    for slot in 0..8 {
+        two.receive(slot).unwrap();
+    }
+    for round in 0..3 {
+        assert_eq!(two.nic.arm_cq_after(two.cq, 3), Ok(Some(false)), "round {round}");
+        for sent in 1..=3 {
+            one.send(1, b"hello").unwrap();
+            assert_eq!(is_rung(&two), sent >= 3, "round {round}, message {sent}");
+        }
+        for slot in 0..3 {
+            assert_eq!(two.completion().opcode, WcOpcode::Receive);
+            two.receive(slot).unwrap();
+            assert_eq!(one.completion().opcode, WcOpcode::Send);
+        }
+    }
+    // What waits already counts.
+    one.send(1, b"hello").unwrap();
+    one.send(1, b"hello").unwrap();
+    assert_eq!(two.nic.arm_cq_after(two.cq, 2), Ok(Some(true)));
+    (0..2).for_each(|_| assert_eq!(two.completion().opcode, WcOpcode::Receive));
+    // Whoever asked for less is not forgotten.
+    assert!(!arm(&mut two, ArmFor::Next));
+    assert_eq!(two.nic.arm_cq_after(two.cq, 100), Ok(Some(false)));
+    one.send(1, b"hello").unwrap();
+    assert!(is_rung(&two));
+    assert_eq!(two.completion().opcode, WcOpcode::Receive);
+    // A request that hits what it may not.
+    assert_eq!(two.nic.arm_cq_after(two.cq, 100), Ok(Some(false)));
+    let keys = two.in_keys;
+    one.write(1, (keys.iova, smolsmc_wire::Rkey(keys.rkey.0 ^ 1)), 100).unwrap();
+    assert!(is_rung(&two));
+}
