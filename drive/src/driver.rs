@@ -231,7 +231,8 @@ impl Driver {
     fn sleep(&mut self, host: &mut impl Drive, now: Instant, most: Duration) -> io::Result<Turn> {
         let (outcome, patience) = self.doze(host, now, most, self.count)?;
         let Some(patience) = patience else { return Ok(Turn { outcome, ..Turn::default() }) };
-        let woken = Self::wait(&self.bell, &self.foreign, (host, self.slept), patience);
+        let foreign = (self.foreign_count > 0).then_some(&self.foreign);
+        let woken = Self::wait(&self.bell, foreign, (host, self.slept), patience);
         let heard = woken.as_ref().is_ok_and(|woken| woken.bell);
         self.bell.rouse(heard);
         let woken = woken?;
@@ -320,13 +321,15 @@ impl Driver {
 
     fn wait(
         bell: &Bell,
-        foreign: &OwnedFd,
+        foreign: Option<&OwnedFd>,
         (host, slept): (&mut impl Drive, Sleep),
         patience: Duration,
     ) -> io::Result<Woken> {
         let mut fds = Fds::default();
         fds.read(bell.as_fd());
-        fds.read(foreign.as_fd());
+        if let Some(foreign) = foreign {
+            fds.read(foreign.as_fd());
+        }
         match slept {
             Sleep::Armed => host.fds(&mut fds),
             Sleep::Counting => host.counting_fds(&mut fds),
@@ -343,7 +346,7 @@ impl Driver {
             Err(error) => return Err(error.into()),
         };
         let is_ready = |at: usize| fds.polled.get(at).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
-        Ok(Woken { bell: is_ready(0), foreign: is_ready(1), timed_out: count == 0 })
+        Ok(Woken { bell: is_ready(0), foreign: foreign.is_some() && is_ready(1), timed_out: count == 0 })
     }
 
     /// While it does not sleep, the foreign descriptors have their turn too.

@@ -10,11 +10,11 @@ use crate::layout::Layout;
 pub(crate) const LEN: usize = 320;
 
 /// Protocol and version.
-const MAGIC: [u8; 8] = *b"smolshm\x01";
+const MAGIC: [u8; 8] = *b"smolshm\x02";
 
-/// Descriptors that come with a greeting: control memory, data memory, and
-/// where to ring when there are frames.
-pub(crate) const DESCRIPTORS: usize = 3;
+/// Descriptors that come with a greeting: control memory, data memory, and the
+/// bells of the NIC and of the Ethernet device.
+pub(crate) const DESCRIPTORS: usize = 4;
 
 /// A greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,6 +61,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("memory files are Linux's, and shared words of eight octets want a 64-bit target");
 
+mod bells;
 mod clock;
 mod config;
 mod error;

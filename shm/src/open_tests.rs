@@ -44,6 +44,10 @@ fn control() -> OwnedFd {
     memory(Limits::USUAL.layout().len() as u64, SealFlags::SHRINK)
 }
 
+fn bell() -> OwnedFd {
+    rustix::pipe::pipe().unwrap().0
+}
+
 /// What comes of a greeting that we hear with these descriptors.
 fn hears(octets: &[u8], files: &[BorrowedFd<'_>]) -> OpenError {
     let (a, b) = UnixStream::pair().unwrap();
@@ -70,17 +74,18 @@ fn memory_that_could_be_cut_short_is_refused() {
     let (good, data) = (control(), memory(1 << 16, SealFlags::SHRINK));
     let unsealed = memory(1 << 16, SealFlags::GROW);
     let octets = ours().emit();
-    let error = hears(&octets, &[good.as_fd(), unsealed.as_fd(), data.as_fd()]);
+    let bell = bell();
+    let error = hears(&octets, &[good.as_fd(), unsealed.as_fd(), bell.as_fd(), bell.as_fd()]);
     assert!(matches!(error, OpenError::Memory(MemoryError::Unsealed)), "{error}");
     let unsealed = memory(Limits::USUAL.layout().len() as u64, SealFlags::empty());
-    let error = hears(&octets, &[unsealed.as_fd(), data.as_fd(), data.as_fd()]);
+    let error = hears(&octets, &[unsealed.as_fd(), data.as_fd(), bell.as_fd(), bell.as_fd()]);
     assert!(matches!(error, OpenError::Memory(MemoryError::Unsealed)), "{error}");
 }
 
 #[test]
 fn memory_that_is_too_short_is_refused() {
     let (good, short) = (control(), memory((1 << 16) - 1, SealFlags::SHRINK));
-    let error = hears(&ours().emit(), &[good.as_fd(), short.as_fd(), short.as_fd()]);
+    let error = hears(&ours().emit(), &[good.as_fd(), short.as_fd(), bell().as_fd(), bell().as_fd()]);
     let said = MemoryError::Length { said: 1 << 16, got: (1 << 16) - 1 };
     assert!(matches!(error, OpenError::Memory(other) if other == said), "{error}");
 }
@@ -93,7 +98,7 @@ fn what_is_no_memory_file_is_refused() {
     std::fs::remove_file(&path).unwrap();
     let (good, (pipe, _writer)) = (control(), rustix::pipe::pipe().unwrap());
     for bad in [file.as_fd(), pipe.as_fd()] {
-        let error = hears(&ours().emit(), &[good.as_fd(), bad, good.as_fd()]);
+        let error = hears(&ours().emit(), &[good.as_fd(), bad, bell().as_fd(), bell().as_fd()]);
         let refused = matches!(error, OpenError::Memory(MemoryError::Kind | MemoryError::Unsealed));
         assert!(refused, "{error}");
     }
@@ -104,17 +109,28 @@ fn what_is_no_memory_file_is_refused() {
 fn memory_for_reading_only_is_refused() {
     let seals = SealFlags::SHRINK | SealFlags::FUTURE_WRITE;
     let (good, read_only) = (control(), memory(1 << 16, seals));
-    let error = hears(&ours().emit(), &[good.as_fd(), read_only.as_fd(), good.as_fd()]);
+    let error = hears(&ours().emit(), &[good.as_fd(), read_only.as_fd(), bell().as_fd(), bell().as_fd()]);
     assert!(matches!(error, OpenError::System(_)), "{error}");
+}
+
+#[test]
+fn bells_that_are_no_pipes_are_refused() {
+    let (good, data) = (control(), memory(1 << 16, SealFlags::SHRINK));
+    let bell = bell();
+    for bells in [[bell.as_fd(), data.as_fd()], [good.as_fd(), bell.as_fd()]] {
+        let error = hears(&ours().emit(), &[good.as_fd(), data.as_fd(), bells[0], bells[1]]);
+        assert!(matches!(error, OpenError::Greeting(_)), "{error}");
+    }
 }
 
 #[test]
 fn greetings_that_cannot_be_are_refused() {
     let (good, data) = (control(), memory(1 << 16, SealFlags::SHRINK));
-    let files = [good.as_fd(), data.as_fd(), data.as_fd()];
+    let bell = bell();
+    let files = [good.as_fd(), data.as_fd(), bell.as_fd(), bell.as_fd()];
     let mut bad: Vec<[u8; greeting::LEN]> = vec![[0; greeting::LEN], [0xff; greeting::LEN]];
     for (at, octets) in
-        [(7, [2_u8; 4]), (8, [0xff; 4]), (8, [0; 4]), (16, [0, 0, 0, 3]), (20, [0; 4]), (38, [0; 4])]
+        [(7, [3_u8; 4]), (8, [0xff; 4]), (8, [0; 4]), (16, [0, 0, 0, 3]), (20, [0; 4]), (38, [0; 4])]
     {
         let mut greeting = ours().emit();
         let len = 4.min(greeting.len() - at);
@@ -204,4 +220,23 @@ fn configurations_that_cannot_be() {
     let error = Opening::new(config).unwrap().greet(a, port()).unwrap_err();
     let expected = ConfigError::Limit { what: "octets of a frame", least: 9018, most: 44 + 15 * 60 };
     assert!(matches!(error, OpenError::Config(other) if other == expected), "{error}");
+}
+
+/// The socket is there to say when the peer is gone. What is said on it would wake whoever
+/// waits, for ever.
+#[test]
+fn a_peer_that_talks_on_the_socket_loses_the_wire() {
+    use std::io::Write;
+    let (a, b) = UnixStream::pair().unwrap();
+    let mut talker = b.try_clone().unwrap();
+    let [one, two] = [a, b].map(opening);
+    let [(mut one, _ports), (_two, _)] =
+        [one, two].map(|opening| opening.complete(Duration::from_secs(5)).unwrap());
+    talker.write_all(b"x").unwrap();
+    let device = smolsmc_verbs::DeviceId(0);
+    let begun = crate::clock::now();
+    while one.fault(device).is_none() && crate::clock::now().since(begun) < Duration::from_secs(10) {
+        one.progress();
+    }
+    assert_eq!(one.fault(device), Some(crate::WireFault::Message));
 }

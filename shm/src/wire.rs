@@ -6,7 +6,8 @@
 //!   the peer's            the other way round
 //!   our data memory       receives and RMBs lie here; the peer writes RDMA WRITEs into it
 //!   the peer's            we write ours there
-//!   socket                says when the peer is gone; an octet on it wakes who sleeps
+//!   socket                says when the peer is gone, and nothing else
+//!   two pipes each        an octet in one wakes who sleeps: for the NIC, for the Ethernet device
 //! ```
 
 use core::mem::MaybeUninit;
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use smolsmc_wire::{Duration, Gid};
 
+use crate::bells::{Bell, Rope};
 use crate::clock;
 use crate::config::PortConfig;
 use crate::error::{OpenError, WireFault};
@@ -44,10 +46,11 @@ pub(crate) struct Wire {
     pub(crate) peer_data: Map,
     pub(crate) peer_gids: Vec<Gid>,
     socket: OwnedFd,
-    /// Readable when the peer has rung for our Ethernet device.
-    frame_bell: OwnedFd,
-    /// Where the peer's Ethernet device hears us.
-    peer_frame_bell: OwnedFd,
+    /// Rung by the peer, for our NIC and for our Ethernet device.
+    bell: Bell,
+    frame_bell: Bell,
+    /// What the peer's hear us by.
+    ropes: Ropes,
     /// 0, or a [`WireFault`] and one.
     fault: AtomicU8,
 }
@@ -58,7 +61,14 @@ pub(crate) struct Pending {
     socket: OwnedFd,
     own: Map,
     own_layout: Layout,
-    frame_bell: OwnedFd,
+    ropes: Ropes,
+}
+
+/// For the peer's NIC, and for its Ethernet device.
+#[derive(Debug)]
+struct Ropes {
+    nic: Rope,
+    frames: Rope,
 }
 
 impl Pending {
@@ -74,10 +84,9 @@ impl Pending {
         {
             ring::prepare(&RingIn { map: &own, at, count });
         }
-        let kind = (AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC);
-        let (frame_bell, rung_by_peer) = rustix::net::socketpair(kind.0, kind.1, kind.2, None)?;
+        let ropes = Ropes { nic: Rope::new()?, frames: Rope::new()? };
         let octets = Greeting::new(layout, data.1, port).emit();
-        let files = [control.as_fd(), data.0.as_fd(), rung_by_peer.as_fd()];
+        let files = [control.as_fd(), data.0.as_fd(), ropes.nic.lent(), ropes.frames.lent()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&files));
@@ -88,7 +97,7 @@ impl Pending {
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         );
         match sent {
-            Ok(len) if len == octets.len() => Ok(Self { socket, own, own_layout: layout, frame_bell }),
+            Ok(len) if len == octets.len() => Ok(Self { socket, own, own_layout: layout, ropes }),
             // A fresh socket has room for so little; this one is no fresh one.
             Ok(_) | Err(Errno::AGAIN) => Err(OpenError::Greeting("the socket is full")),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(OpenError::Closed),
@@ -100,11 +109,12 @@ impl Pending {
     pub(crate) fn complete(self, timeout: Duration) -> Result<Wire, OpenError> {
         let (octets, files) = hear(&self.socket, timeout)?;
         let greeting = Greeting::parse(&octets)?;
-        let [control, data, peer_frame_bell] = files;
+        let [control, data, bell, frame_bell] = files;
         let Greeting { layout: peer_layout, data_len, gids, .. } = greeting;
         let peer = Map::of_peer(&control, peer_layout.len() as u64, false)?;
         let peer_data = Map::of_peer(&data, data_len, true)?;
-        let Self { socket, own, own_layout, frame_bell } = self;
+        let (bell, frame_bell) = (Bell::of_peer(&bell)?, Bell::of_peer(&frame_bell)?);
+        let Self { socket, own, own_layout, ropes } = self;
         own.word(layout::PORT).store(layout::port::ACTIVE, Ordering::Release);
         Ok(Wire {
             own,
@@ -114,8 +124,9 @@ impl Pending {
             peer_data,
             peer_gids: gids,
             socket,
+            bell,
             frame_bell,
-            peer_frame_bell,
+            ropes,
             fault: AtomicU8::new(0),
         })
     }
@@ -207,12 +218,13 @@ impl Wire {
     /// Asks the system whether the peer still has its end of the socket, and
     /// the peer's memory whether it says so. A system call.
     pub(crate) fn look_for_peer(&self) {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::RDHUP)];
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        let hung_up =
-            poll(&mut fds, Some(&zero)).is_ok() && fds.iter().any(|fd| fd.revents().intersects(gone));
-        if hung_up || self.peer.word(layout::PORT).load(Ordering::Relaxed) == layout::port::GONE {
+        match rustix::net::recv(&self.socket, &mut [0; 1][..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) | Err(Errno::CONNRESET) => self.condemn(WireFault::PeerGone),
+            // Nothing is said there: who waits on it would be woken for ever.
+            Ok(_) => self.condemn(WireFault::Message),
+            Err(_) => {}
+        }
+        if self.peer.word(layout::PORT).load(Ordering::Relaxed) == layout::port::GONE {
             self.condemn(WireFault::PeerGone);
         }
     }
@@ -247,40 +259,33 @@ impl Wire {
 
     // ---- waking ----
 
-    /// Wakes the owner of the peer's NIC if it wants to be woken for one of
-    /// `reasons`, which were published before.
-    #[inline]
-    #[cold]
-    pub(crate) fn ring_nic(&self) {
-        self.ring(&self.socket);
-    }
-
-    /// What would wake the owner of the peer's NIC.
+    /// What would wake the owner of the peer's NIC, now that reasons were published.
     #[inline]
     pub(crate) fn wishes(&self) -> u32 {
         bell::wishes(self.peer.word(layout::WISHES))
     }
 
+    /// Wakes the owner of the peer's NIC.
+    #[cold]
+    pub(crate) fn ring_nic(&self) {
+        self.ropes.nic.ring();
+    }
+
     /// Wakes the owner of the peer's Ethernet device if it sleeps.
     pub(crate) fn ring_for_frames(&self) {
         if bell::wishes(self.peer.word(layout::FRAME_WISHES)) & bell::wish::MESSAGE != 0 {
-            self.ring(&self.peer_frame_bell);
+            self.ropes.frames.ring();
         }
     }
 
-    /// An octet that says nothing but that there is something. It never waits,
-    /// whatever the peer does with its end: an eventfd would be one object for
-    /// both, which the peer can fill so that our write waits for ever.
-    #[cold]
-    fn ring(&self, bell: &OwnedFd) {
-        // Full means that enough rings are on the way; gone is noticed elsewhere.
-        let _ = rustix::net::send(bell, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    }
-
-    /// Where the owner of the NIC waits: readable when the peer has rung, or is
-    /// gone.
+    /// Readable when the peer is gone.
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Where the owner of the NIC waits.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
 
     /// Where the owner of the Ethernet device waits.
@@ -288,20 +293,20 @@ impl Wire {
         self.frame_bell.as_fd()
     }
 
-    /// Takes what was rung for the NIC, and notices that nobody is there to ring
-    /// any more. One call: who rings more is heard again next time.
-    pub(crate) fn silence_socket(&self) {
-        let mut octets = [0; 256];
-        match rustix::net::recv(&self.socket, &mut octets[..], RecvFlags::DONTWAIT) {
-            Ok((_, 0)) | Err(Errno::CONNRESET) => self.condemn(WireFault::PeerGone),
-            _ => {}
-        }
+    /// Takes what was rung for the NIC.
+    pub(crate) fn silence_bell(&self) {
+        self.silence(&self.bell);
     }
 
     /// Takes what was rung for the Ethernet device.
     pub(crate) fn silence_frame_bell(&self) {
-        let mut octets = [0; 256];
-        let _ = rustix::net::recv(&self.frame_bell, &mut octets[..], RecvFlags::DONTWAIT);
+        self.silence(&self.frame_bell);
+    }
+
+    fn silence(&self, bell: &Bell) {
+        if !bell.silence() {
+            self.condemn(WireFault::PeerGone);
+        }
     }
 }
 

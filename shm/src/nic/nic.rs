@@ -148,7 +148,8 @@ impl ShmNic {
     /// each time: a wire that is gone has none.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let there = |device: &&Device| !device.gone && device.wire.fault().is_none();
-        self.board.devices().iter().filter(there).map(|device| device.wire.socket())
+        let wires = self.board.devices().iter().filter(there).map(|device| &device.wire);
+        wires.flat_map(|wire| [wire.bell(), wire.socket()])
     }
 
     /// How long to wait at most, as far as requests are concerned that somebody

@@ -334,7 +334,7 @@ impl ShmNic {
         let waits = waiting.any(|qp| qp.device == index && qp.wants_progress(&self.board));
         let wishes = self.board.cqs.wishes(index) | if waits { wish::PROGRESS } else { 0 };
         let device = self.board.device_mut(index);
-        device.wire.silence_socket();
+        device.wire.silence_bell();
         device.wishes = wishes;
         wish(device.wire.own.word(layout::WISHES), wishes);
         self.has_wishes = true;
