@@ -156,8 +156,9 @@ impl<P: Provider> Stack<P> {
         let (said, has_more_to_say) = self.shared.transmit(&mut self.connections);
         let (frames_out, out_full) = self.frames_out(devices);
         self.begin(devices);
-        if !(is_calm && said == 0 && first_out + frames_out == 0) {
-            // What failed at once has completed already, and no frame will tell.
+        if !(is_calm && said == 0 && first_out + frames_out == 0) && self.shared.provider.frames().is_some() {
+            // What failed at once has completed already, and no frame will tell. Who has no
+            // frames is asked when he is armed.
             completions += self.shared.completions(&mut self.connections);
             self.settle();
         }

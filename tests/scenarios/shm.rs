@@ -181,7 +181,7 @@ fn long_sends_go_past_the_send_ring() {
             sent += len;
             split += u64::from(writes == 2);
         }
-        let mut buffer = [0; 5001];
+        let mut buffer = [0; 8000];
         if let Ok(len) = hosts[1].stack.socket(sockets[1]).unwrap().recv(&mut buffer) {
             got.extend_from_slice(&buffer[..len]);
         }
