@@ -43,7 +43,7 @@ const BUDGET: [(&str, Option<u64>); 11] = [
     ("smoltcp-64", None),
     ("smc-65536", Some(695_000)),
     ("verbs-65536", Some(686_000)),
-    ("shm-smc-64", Some(12_460)),
+    ("shm-smc-64", Some(11_430)),
     ("shm-verbs-64", Some(5_130)),
 ];
 
