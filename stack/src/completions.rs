@@ -11,6 +11,7 @@ use crate::connection::Phase;
 use crate::error::ConnectionError;
 use crate::group::{Group, GroupKey, RECEIVE_BIT, Said, WRITE_BIT};
 use crate::probe::is_test;
+use crate::receives::Refill;
 use crate::shared::{Connections, Shared};
 
 /// Completions taken from a queue at a time.
@@ -49,21 +50,23 @@ impl<P: Provider> Shared<P> {
     #[inline(never)]
     fn take_batch(&mut self, connections: &mut Connections, count: usize) {
         let batch = core::mem::take(&mut self.batch);
+        let mut refill = Refill::default();
         for completion in batch.iter().take(count) {
-            self.completion(connections, completion);
+            self.completion(connections, completion, &mut refill);
         }
+        self.refill(&mut refill);
         self.batch = batch;
     }
 
     #[inline]
-    fn completion(&mut self, connections: &mut Connections, completion: &Completion) {
+    fn completion(&mut self, connections: &mut Connections, completion: &Completion, refill: &mut Refill) {
         let Some(&(key, place)) = self.by_qp.get(&completion.qp) else { return };
         if completion.status != WcStatus::Success {
             self.link_failed(key, place, completion.status);
         }
         if completion.wr_id & RECEIVE_BIT != 0 {
             if completion.status == WcStatus::Success {
-                self.received(connections, key, place, completion);
+                self.received(connections, (key, place), completion, refill);
             }
         } else if completion.wr_id & WRITE_BIT == 0 {
             self.sent(connections, key, place, completion);
@@ -125,15 +128,30 @@ impl<P: Provider> Shared<P> {
         }
     }
 
-    /// A message of the peer. Its receive is posted again before anything else.
+    /// Posts receives again.
+    #[inline]
+    fn refill(&mut self, refill: &mut Refill) {
+        let Some(((key, place), slots)) = refill.take() else { return };
+        let Self { groups, provider, .. } = self;
+        if let Some(link) = groups.get_mut(key).and_then(|group| group.link_mut(place)) {
+            // In ERR they come back flushed, which is as good.
+            let _ = link.post_receives(provider, slots);
+        }
+    }
+
+    /// A message of the peer. Its receive is posted again with those of the few after it,
+    /// and before anything is said that would tell the peer of it.
     #[inline]
     fn received(
         &mut self,
         connections: &mut Connections,
-        key: GroupKey,
-        place: usize,
+        (key, place): (GroupKey, usize),
         completion: &Completion,
+        refill: &mut Refill,
     ) {
+        if refill.is_full_for((key, place)) {
+            self.refill(refill);
+        }
         let slot = (completion.wr_id & !RECEIVE_BIT) as u32;
         let Some(link) = self.groups.get_mut(key).and_then(|group| group.link_mut(place)) else { return };
         let mut short = [0; CdcMessage::LEN];
@@ -144,8 +162,7 @@ impl<P: Provider> Shared<P> {
             long_len = link.received(&self.provider, slot, completion.byte_len, &mut self.scratch);
         }
         link.messages_received += 1;
-        // In ERR it comes back flushed, which is as good.
-        let _ = link.repost(&mut self.provider, slot);
+        refill.add((key, place), slot);
         if let Some(llc) = &mut link.llc {
             llc.heard(self.now);
         }
@@ -158,6 +175,7 @@ impl<P: Provider> Shared<P> {
                 self.hear_cdc(connections, key, &message);
             }
         } else {
+            self.refill(refill);
             self.hear_llc(connections, key, place, long_len);
         }
     }

@@ -9,7 +9,7 @@ use smolsmc_llc::{self as llc, Ledger, LinkRkey, MAX_LINKS, Others};
 use smolsmc_rmb::{Pool, Ring};
 use smolsmc_verbs::{
     Access, AddressVector, CqHandle, InitAttributes, MemHandle, MemoryUse, MrAttributes, MrHandle, Payload,
-    PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RecvRequest, RtrAttributes,
+    PdHandle, Provider, QpCapabilities, QpHandle, QpInit, QpTransition, RdmaPort, RtrAttributes,
     RtsAttributes, SendOperation, SendRequest, Sge, VerbsError, WcStatus,
 };
 use smolsmc_wire::{Gid, Instant, LinkNumber, LinkUid, Mac, MtuCode, PeerId, Psn, Qpn};
@@ -376,7 +376,7 @@ impl Link {
         provider.modify_qp(self.qp, QpTransition::ReadyToReceive(rtr))?;
         self.peer = Some(peer);
         self.mtu = mtu;
-        (0..self.receives.count()).try_for_each(|slot| self.repost(provider, slot))
+        (0..self.receives.count()).try_for_each(|slot| self.post_receives(provider, &[slot]))
     }
 
     /// RTR to RTS, with Linux's timeouts.
@@ -386,12 +386,14 @@ impl Link {
         provider.modify_qp(self.qp, QpTransition::ReadyToSend(rts))
     }
 
-    /// Posts the receive in `slot` again.
+    /// Posts these receives, at most as many as a [`Refill`](crate::receives::Refill) has.
     #[inline]
-    pub(crate) fn repost<P: Provider>(&self, provider: &mut P, slot: u32) -> Result<(), VerbsError> {
-        let sges = self.receives.sges(slot);
-        let request = RecvRequest { wr_id: u64::from(slot) | RECEIVE_BIT, sges: &sges };
-        provider.post_recv(self.qp, &[request]).map_err(|error| error.error)
+    pub(crate) fn post_receives<P: Provider>(
+        &self,
+        provider: &mut P,
+        slots: &[u32],
+    ) -> Result<(), VerbsError> {
+        self.receives.post(provider, self.qp, slots)
     }
 
     /// Copies what arrived in `slot`: at most `out` octets of `len`.

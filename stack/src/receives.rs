@@ -2,8 +2,11 @@
 
 use smolsmc_llc as llc;
 use smolsmc_verbs::{
-    Access, MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, Provider, RemoteSpan, Sge, VerbsError,
+    Access, MemHandle, MemoryUse, MrAttributes, MrHandle, PdHandle, Provider, QpHandle, RecvRequest,
+    RemoteSpan, Sge, VerbsError,
 };
+
+use crate::group::{GroupKey, RECEIVE_BIT};
 
 /// Octets of a receive of its own: what CDC and most of LLC need. Longer
 /// messages go on in an area all receives share, as in Linux 6.12 smc_wr: a
@@ -22,7 +25,77 @@ pub(crate) struct Receives {
     count: u32,
 }
 
+/// Receives posted again in one go at most.
+const REFILL: usize = 8;
+
+/// Receives of one link whose messages were taken, and that are to be posted again.
+#[derive(Default)]
+pub(crate) struct Refill {
+    link: Option<(GroupKey, usize)>,
+    slots: [u32; REFILL],
+    count: usize,
+}
+
+impl Refill {
+    /// Whether one more of this link has no place.
+    #[inline]
+    pub(crate) fn is_full_for(&self, link: (GroupKey, usize)) -> bool {
+        self.count == REFILL || self.count > 0 && self.link != Some(link)
+    }
+
+    /// Adds one, for which there is a place.
+    #[inline]
+    pub(crate) fn add(&mut self, link: (GroupKey, usize), slot: u32) {
+        self.link = Some(link);
+        if let Some(place) = self.slots.get_mut(self.count) {
+            *place = slot;
+            self.count += 1;
+        }
+    }
+
+    /// Which link's, and which of them; none are left.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<((GroupKey, usize), &[u32])> {
+        let slots = self.slots.get(..core::mem::take(&mut self.count))?;
+        Some((self.link.take()?, slots))
+    }
+}
+
 impl Receives {
+    /// Posts these, with one call.
+    #[inline]
+    pub(crate) fn post<P: Provider>(
+        &self,
+        provider: &mut P,
+        qp: QpHandle,
+        slots: &[u32],
+    ) -> Result<(), VerbsError> {
+        if let [slot] = slots {
+            let sges = self.sges(*slot);
+            let request = RecvRequest { wr_id: u64::from(*slot) | RECEIVE_BIT, sges: &sges };
+            return provider.post_recv(qp, &[request]).map_err(|error| error.error);
+        }
+        self.post_several(provider, qp, slots)
+    }
+
+    fn post_several<P: Provider>(
+        &self,
+        provider: &mut P,
+        qp: QpHandle,
+        slots: &[u32],
+    ) -> Result<(), VerbsError> {
+        let mut sges = [[Sge::default(); 2]; REFILL];
+        for (sges, slot) in sges.iter_mut().zip(slots) {
+            *sges = self.sges(*slot);
+        }
+        let mut requests = [RecvRequest { wr_id: 0, sges: &[] }; REFILL];
+        for ((request, slot), sges) in requests.iter_mut().zip(slots).zip(&sges) {
+            *request = RecvRequest { wr_id: u64::from(*slot) | RECEIVE_BIT, sges };
+        }
+        let requests = requests.get(..slots.len()).unwrap_or_default();
+        provider.post_recv(qp, requests).map_err(|error| error.error)
+    }
+
     pub(crate) const fn count(&self) -> u32 {
         self.count
     }
