@@ -2,16 +2,24 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use smoltcp::phy::{Device, Medium, RawSocket, TunTapInterface};
 
-use crate::filter;
 use crate::framing::is_for_later;
-use crate::{DownReason, HEADER_LEN, MAX_FRAME_LEN, MAX_MTU, VLAN_LEN};
+use crate::room::Room;
+use crate::{DownReason, HEADER_LEN, MAX_FRAME_LEN, MAX_MTU, VLAN_LEN, filter, offload, option};
 
 /// Octets a frame may have that the kernel hands up: it merges TCP segments (GRO)
 /// into packets of up to 64 KiB, and the loopback interface has such an MTU.
 const INCOMING_LEN: usize = HEADER_LEN + VLAN_LEN + (1 << 16);
+
+/// What may wait in a packet socket until it is read, in octets of the kernel's
+/// memory, twice: Linux doubles what is asked for, since a frame costs it about twice
+/// its own octets. What does not find room is lost, and RoCE waits for its timeout
+/// then. Enough for sixteen messages of 256 KiB; the usual size (208 KiB) is not enough
+/// for one. It is taken only as frames wait.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Source addresses of ours that are remembered.
 const OWN_ADDRESSES: usize = 4;
@@ -33,9 +41,15 @@ const SOURCE: std::ops::Range<usize> = 6..12;
 /// and an IP address of its own; a NIC may have to be promiscuous to let frames to
 /// that MAC in. What the kernel itself sends there is seen too; frames with a
 /// source address this port has sent with are not, since some switches and
-/// drivers bring them back. On a veth pair, tell the kernel to compute its
-/// checksums (`ethtool -K IFNAME tx off`), or its TCP segments are discarded as
-/// damaged. VLAN tags do not arrive: the kernel takes them off.
+/// drivers bring them back. A checksum that the kernel left to hardware is computed
+/// here, and TCP segments that it has merged (GRO) or not yet cut (TSO, on a veth
+/// pair) come as one frame of up to 64 KiB, longer than the MTU. UDP datagrams are
+/// merged only where an administrator wants it (`rx-udp-gro-forwarding`), and are of
+/// no use then. VLAN tags do not arrive: the kernel takes them off.
+///
+/// What a packet socket may hold until it is read is set to 4 MiB with
+/// `CAP_NET_ADMIN`, and without it to that or to what the system allows
+/// (`net.core.rmem_max`), whichever is less.
 ///
 /// Opening either needs Linux 5.6, and in a container a seccomp profile that
 /// allows `pidfd_getfd`.
@@ -44,7 +58,7 @@ const SOURCE: std::ops::Range<usize> = 6..12;
 /// transmitted until it has gone.
 #[derive(Debug)]
 pub struct InterfacePort {
-    incoming: Box<[u8]>,
+    incoming: Room,
     pub(crate) outgoing: InterfaceSender,
     mtu: u16,
 }
@@ -53,7 +67,8 @@ pub struct InterfacePort {
 #[derive(Debug)]
 pub(crate) struct InterfaceSender {
     fd: OwnedFd,
-    frame: Box<[u8]>,
+    /// In front of what we send is a header of zeros, if there are any.
+    frame: Room,
     /// Octets of the frame that waits; 0 if none does.
     waiting: usize,
     pub(crate) down: Option<DownReason>,
@@ -66,23 +81,37 @@ pub(crate) struct InterfaceSender {
 impl InterfacePort {
     pub(crate) fn tap(name: &str) -> io::Result<Self> {
         let interface = TunTapInterface::new(name, Medium::Ethernet)?;
-        Self::new(own_descriptor(&interface)?, interface.capabilities().max_transmission_unit, None)
+        // No header, and none is needed: unless asked for offloads, Linux computes and
+        // cuts all that it sends to a tap.
+        Self::new(own_descriptor(&interface)?, interface.capabilities().max_transmission_unit, 0, None)
     }
 
     pub(crate) fn packet(name: &str) -> io::Result<Self> {
         let socket = RawSocket::new(name, Medium::Ethernet)?;
         let frame_len = socket.capabilities().max_transmission_unit;
-        let port = Self::new(own_descriptor(&socket)?, frame_len, Some([None; OWN_ADDRESSES]))?;
+        let own = Some([None; OWN_ADDRESSES]);
+        let port = Self::new(own_descriptor(&socket)?, frame_len, offload::HEADER_LEN, own)?;
         port.drain()?;
+        let socket = &port.outgoing.fd;
+        option::ask_for_offload_headers(socket)?;
+        match set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER) {
+            Err(Errno::PERM) => set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?,
+            done => done?,
+        }
         Ok(port)
     }
 
-    fn new(fd: OwnedFd, frame_len: usize, own: Option<[Option<[u8; 6]>; OWN_ADDRESSES]>) -> io::Result<Self> {
+    fn new(
+        fd: OwnedFd,
+        frame_len: usize,
+        ahead: usize,
+        own: Option<[Option<[u8; 6]>; OWN_ADDRESSES]>,
+    ) -> io::Result<Self> {
         let mtu = u16::try_from(frame_len - HEADER_LEN).unwrap_or(MAX_MTU).min(MAX_MTU);
         let frame_len = HEADER_LEN + VLAN_LEN + usize::from(mtu);
-        let frame = vec![0; MAX_FRAME_LEN].into();
+        let frame = Room::new(ahead, MAX_FRAME_LEN);
         let outgoing = InterfaceSender { fd, frame, waiting: 0, down: None, frame_len, lost: 0, own };
-        Ok(Self { incoming: vec![0; INCOMING_LEN].into(), outgoing, mtu })
+        Ok(Self { incoming: Room::new(ahead, INCOMING_LEN), outgoing, mtu })
     }
 
     /// Frames of other interfaces that came between making the socket and
@@ -123,13 +152,20 @@ impl InterfacePort {
     pub(crate) fn take(&mut self) -> Option<usize> {
         self.outgoing.flush();
         while !self.outgoing.has_ended() {
-            match rustix::io::read(&self.outgoing.fd, &mut *self.incoming) {
+            match rustix::io::read(&self.outgoing.fd, self.incoming.all()) {
                 Ok(len) => {
                     self.outgoing.down = None;
-                    if len > 0 && !self.outgoing.sent(self.incoming.get(..len).unwrap_or_default()) {
+                    let len = len.saturating_sub(self.incoming.ahead());
+                    if len > 0 && !self.outgoing.sent(self.incoming.frame(len)) {
+                        if let (Some(header), frame) = self.incoming.parts(len) {
+                            offload::complete(*header, frame);
+                        }
                         return Some(len);
                     }
                 }
+                // The kernel has no header for what it merged there (of SCTP, say), and
+                // throws it away.
+                Err(Errno::INVAL) if self.incoming.ahead() > 0 => return None,
                 Err(error) => {
                     let error = io::Error::from(error);
                     if !is_for_later(&error) {
@@ -144,7 +180,7 @@ impl InterfacePort {
 
     /// The frame of this length, and the half that answers it.
     pub(crate) fn parts(&mut self, len: usize) -> (&[u8], &mut InterfaceSender) {
-        (self.incoming.get(..len).unwrap_or_default(), &mut self.outgoing)
+        (self.incoming.frame(len), &mut self.outgoing)
     }
 }
 
@@ -178,7 +214,7 @@ impl InterfaceSender {
         if self.waiting == 0 {
             return;
         }
-        match rustix::io::write(&self.fd, self.frame.get(..self.waiting).unwrap_or_default()) {
+        match rustix::io::write(&self.fd, self.frame.whole(self.waiting)) {
             Ok(_) => {
                 self.waiting = 0;
                 self.down = None;
@@ -197,21 +233,23 @@ impl InterfaceSender {
     /// Sends a frame that `make` writes, or loses it.
     pub(crate) fn send<R>(&mut self, len: usize, make: impl FnOnce(&mut [u8]) -> R) -> R {
         let has_room = len <= self.frame_len && self.has_room();
-        let Some(frame) = self.frame.get_mut(..len).filter(|_| has_room) else {
+        if !has_room {
             self.lost += 1;
             return make(&mut vec![0; len]);
-        };
+        }
+        let frame = self.frame.frame_mut(len);
         frame.fill(0);
         let made = make(frame);
-        self.remember_source();
+        let source = frame.get(SOURCE).and_then(|octets| octets.try_into().ok());
+        self.remember(source);
         self.waiting = len;
         self.flush();
         made
     }
 
-    fn remember_source(&mut self) {
-        let Some(own) = &mut self.own else { return };
-        let Some(source) = self.frame.get(SOURCE).and_then(|octets| octets.try_into().ok()) else { return };
+    /// Remembers an address of ours.
+    fn remember(&mut self, source: Option<[u8; 6]>) {
+        let (Some(own), Some(source)) = (&mut self.own, source) else { return };
         if own.contains(&Some(source)) {
             return;
         }

@@ -16,10 +16,15 @@ const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// A port, and the interface's other side.
 fn port(own: Option<[Option<[u8; 6]>; OWN_ADDRESSES]>) -> (Port, UnixDatagram) {
+    port_with(0, own)
+}
+
+/// A port with so many octets in front of each frame, and the interface's other side.
+fn port_with(ahead: usize, own: Option<[Option<[u8; 6]>; OWN_ADDRESSES]>) -> (Port, UnixDatagram) {
     let (ours, theirs) = UnixDatagram::pair().expect("a pair");
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");
-    (Port::Interface(InterfacePort::new(ours.into(), 1514, own).expect("a port")), theirs)
+    (Port::Interface(InterfacePort::new(ours.into(), 1514, ahead, own).expect("a port")), theirs)
 }
 
 fn frame(source: [u8; 6], len: usize) -> Vec<u8> {
@@ -175,4 +180,57 @@ fn roce_of_the_kernel_is_passed_over_if_told_so() {
         kernel.send(octets).expect("it takes it");
         assert!(receive(&mut port).is_some_and(|got| got == *octets), "{:02x?}", &octets[..40]);
     }
+}
+
+/// An offload header that leaves a checksum over all from `start` to be computed.
+fn header(flags: u8, start: u16, offset: u16) -> [u8; offload::HEADER_LEN] {
+    let mut header = [0; offload::HEADER_LEN];
+    header[0] = flags;
+    header[6..8].copy_from_slice(&start.to_ne_bytes());
+    header[8..].copy_from_slice(&offset.to_ne_bytes());
+    header
+}
+
+#[test]
+fn header_is_taken_off_and_what_it_leaves_to_do_is_done() {
+    let (mut port, kernel) = port_with(offload::HEADER_LEN, Some([None; OWN_ADDRESSES]));
+    let mut partial = frame(THEIRS, 64);
+    // RFC 1071 §3, and the field, which is empty.
+    partial[54..].copy_from_slice(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0]);
+    let mut whole = partial.clone();
+    whole[62..].copy_from_slice(&[0x22, 0x0d]);
+    let long = frame(THEIRS, HEADER_LEN + 65_535);
+    for (header, sent, expected) in [
+        (header(1, 54, 8), &partial, &whole),
+        (header(0, 54, 8), &partial, &partial),
+        (header(2, 54, 8), &partial, &partial),
+        (header(1, 63, 8), &partial, &partial),
+        (header(0, 0, 0), &long, &long),
+    ] {
+        kernel.send(&[&header, &sent[..]].concat()).expect("it takes it");
+        assert!(receive(&mut port).is_some_and(|got| got == *expected), "{header:?}");
+    }
+    // No frame at all, or not even a header.
+    for len in 1..=offload::HEADER_LEN {
+        kernel.send(&header(1, 0, 0)[..len]).expect("it takes it");
+    }
+    kernel.send(&[&header(0, 0, 0), &whole[..]].concat()).expect("it takes it");
+    assert_eq!(receive(&mut port).expect("the next"), whole);
+    assert!(receive(&mut port).is_none() && port.is_up());
+}
+
+#[test]
+fn what_is_sent_has_a_header_of_zeros_and_is_known_when_it_comes_back() {
+    let (mut port, kernel) = port_with(offload::HEADER_LEN, Some([None; OWN_ADDRESSES]));
+    let longest = frame(OURS, HEADER_LEN + VLAN_LEN + 1500);
+    let mut octets = [0; 2000];
+    for sent in [&frame(OURS, 60), &longest] {
+        assert!(send(&mut port, sent));
+        let len = kernel.recv(&mut octets).expect("a frame");
+        assert_eq!(octets[..len], [&[0; offload::HEADER_LEN], &sent[..]].concat());
+        kernel.send(&octets[..len]).expect("it takes it");
+        assert!(receive(&mut port).is_none());
+    }
+    assert!(send(&mut port, &frame(OURS, longest.len() + 1)));
+    assert_eq!(port.lost(), 1);
 }

@@ -36,14 +36,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod down;
 mod filter;
 mod framing;
 mod interface;
+mod offload;
+mod option;
 mod pcap;
 mod port;
+mod room;
 mod stream;
 mod wait;
 mod watched;

@@ -1,5 +1,6 @@
-//! SMC-R over a NIC in software and a veth pair, beside the kernel's TCP and smoltcp's on
-//! the same pair: two namespaces, a process in each, one run, interleaved blocks.
+//! SMC-R over a NIC in software and a veth pair, beside smoltcp's TCP on the same pair and
+//! the kernel's on one of its own (a packet socket would take a copy of each of its
+//! frames): two namespaces, a process in each, one run, interleaved blocks.
 //!
 //! `cargo build --release -p smolsmc-perf --example veth && sudo target/release/examples/veth`
 //!
@@ -81,7 +82,7 @@ impl End {
         (config.rmb_size, config.send_size) = (RmbeSize::KIB_512, RmbeSize::KIB_512);
         let device = Port::open_with_mtu(&format!("packet:veth{number}"), Some(MTU))?;
         let stack = smolsmc::soft(config, smolsmc::Instant::ZERO)?;
-        let kernel = |port| SocketAddr::from(([10, 77, 0, 2], port));
+        let kernel = |port| SocketAddr::from(([10, 76, 0, 2], port));
         let connected = |port| match number {
             1 => connect(kernel(port)),
             _ => Ok(TcpListener::bind(kernel(port))?.accept()?.0),
@@ -304,13 +305,15 @@ fn ip(words: &str) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("ip {words}: {status}; root is needed").into()) }
 }
 
-/// Two namespaces with a cable between them, and this program in each.
+/// Two namespaces with two cables between them, and this program in each.
 fn orchestrate() -> Result<(), Failure> {
     NAMESPACES.iter().try_for_each(|name| ip(&format!("netns add {name}")))?;
     ip("link add veth1 netns smolsmc-near type veth peer name veth2 netns smolsmc-far")?;
+    ip("link add tcp1 netns smolsmc-near type veth peer name tcp2 netns smolsmc-far")?;
     for (name, number) in NAMESPACES.iter().zip(1..) {
-        ip(&format!("-n {name} addr add 10.77.0.{number}/24 dev veth{number}"))?;
         ip(&format!("-n {name} link set veth{number} mtu {MTU} promisc on up"))?;
+        ip(&format!("-n {name} addr add 10.76.0.{number}/24 dev tcp{number}"))?;
+        ip(&format!("-n {name} link set tcp{number} mtu {MTU} up"))?;
     }
     let program = std::env::current_exe()?;
     let start =
