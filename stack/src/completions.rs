@@ -48,7 +48,7 @@ impl<P: Provider> Shared<P> {
 
     /// Apart from the look whether there are any, which every poll takes twice.
     #[inline(never)]
-    fn take_batch(&mut self, connections: &mut Connections, count: usize) {
+    pub(crate) fn take_batch(&mut self, connections: &mut Connections, count: usize) {
         let batch = core::mem::take(&mut self.batch);
         let mut refill = Refill::default();
         for completion in batch.iter().take(count) {
@@ -313,13 +313,15 @@ impl<P: Provider> Shared<P> {
     }
 
     /// What happened outside of any request.
-    pub(crate) fn provider_events(&mut self) {
+    pub(crate) fn provider_events(&mut self, connections: &mut Connections) {
         while let Some(event) = self.provider.next_event() {
             match event {
                 AsyncEvent::PortActive(_) | AsyncEvent::GidChange(_) => self.port_up(),
                 AsyncEvent::PortDown(port) => self.port_down(|rdma| rdma == port),
                 AsyncEvent::DeviceGone(device) => {
                     self.port_down(|rdma| rdma.device == device);
+                    // What came over it is heard before its queue is forgotten.
+                    self.move_connections(connections);
                     self.cqs.retain(|(of, _)| *of != device);
                 }
                 AsyncEvent::QpFatal(qp) => self.qp_fatal(qp),

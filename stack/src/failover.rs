@@ -3,7 +3,7 @@
 
 use smolsmc_cdc::StateFlags;
 use smolsmc_llc::{DeleteReason, DownReason};
-use smolsmc_verbs::{Provider, WcStatus};
+use smolsmc_verbs::{Provider, QpTransition, WcStatus};
 use smolsmc_wire::LinkNumber;
 
 use crate::connection::{Connection, Phase, Smc};
@@ -56,12 +56,33 @@ impl<P: Provider> Shared<P> {
     /// Moves the connections of links that went down, and ends the links.
     pub(crate) fn move_connections(&mut self, connections: &mut Connections) {
         while let Some((key, place, why)) = self.downed.pop_front() {
+            self.hear_out(connections, key, place);
             for (handle, connection) in connections.iter_mut() {
                 if connection.link() == Some((key, place)) {
                     self.move_connection(handle, connection, why);
                 }
             }
             self.destroy_link(key, place);
+        }
+    }
+
+    /// Takes what still came over a link that is down: its peer was told that it
+    /// arrived, and will not say it again. In ERR no more of it arrives.
+    fn hear_out(&mut self, connections: &mut Connections, key: GroupKey, place: usize) {
+        let Some(link) = self.groups.get(key).and_then(|group| group.link(place)) else { return };
+        let (qp, of) = (link.qp, link.rdma.device);
+        // Refused if it is in ERR, or its device is gone.
+        let _ = self.provider.modify_qp(qp, QpTransition::Error);
+        let Some(&(_, cq)) = self.cqs.iter().find(|(device, _)| *device == of) else { return };
+        loop {
+            let mut batch = core::mem::take(&mut self.batch);
+            let count = self.provider.poll_cq(cq, &mut batch).unwrap_or(0);
+            let is_last = count < batch.len();
+            self.batch = batch;
+            self.take_batch(connections, count);
+            if is_last {
+                return;
+            }
         }
     }
 

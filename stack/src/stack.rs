@@ -147,7 +147,7 @@ impl<P: Provider> Stack<P> {
         let frames_in = self.frames_in(devices);
         self.timers();
         let mut completions = self.shared.completions(&mut self.connections);
-        self.shared.provider_events();
+        self.shared.provider_events(&mut self.connections);
         self.settle();
         let is_calm = completions == 0 && self.shared.dirty.is_empty() && !self.shared.is_port_full;
         let first_out = self.frames_out_first(devices);

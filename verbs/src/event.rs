@@ -6,7 +6,8 @@ use crate::{CqHandle, DeviceId, QpHandle, RdmaPort};
 pub enum AsyncEvent {
     /// A device came.
     DeviceAdded(DeviceId),
-    /// A device went; its handles are dead but for their destruction.
+    /// A device went; its handles are dead but for their destruction, and for polling
+    /// what had completed.
     DeviceGone(DeviceId),
     /// A port carries traffic now.
     PortActive(RdmaPort),

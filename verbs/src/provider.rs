@@ -11,7 +11,8 @@ use smolsmc_wire::Rkey;
 /// Every call returns at once. An object can be destroyed only when nothing
 /// made from it is left ([`VerbsError::InUse`]); a handle of a destroyed object
 /// is refused ([`VerbsError::NoSuch`]). After [`AsyncEvent::DeviceGone`] all
-/// that is left to do with a device's objects is to destroy them.
+/// that is left to do with a device's objects is to poll what had completed, a
+/// peer's SENDs above all, who was told that they arrived, and to destroy them.
 pub trait Provider {
     /// A view of memory a remote may write.
     type Span<'a>: RemoteSpan

@@ -1,5 +1,8 @@
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "hardware lives in real time")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ibverbs::{ibv_wc, ibv_wc_opcode, ibv_wc_status};
 use smolsmc_verbs::{ArmFor, Completion, CqHandle, DeviceId, QpHandle, VerbsError, WcOpcode, WcStatus};
@@ -9,6 +12,10 @@ use super::queue_pair::QueuePair;
 use crate::outstanding::{MAX_PLACES, Token};
 use crate::raw::{Cq, refusal};
 use crate::slots::Slots;
+
+/// How long a device that goes may take to flush what was posted: Linux's rxe takes
+/// some 100 us for it.
+const FLUSH: Duration = Duration::from_millis(10);
 
 /// Completions taken from a device at a time.
 const BATCH: usize = 32;
@@ -82,14 +89,45 @@ impl Traffic {
         Some(QpHandle::new(place, generation))
     }
 
-    /// The device is gone: nothing of it is polled, posted or told any more.
+    /// The device is gone: nothing of it is posted or told any more, but what had
+    /// completed can be polled.
     pub(super) fn lose(&mut self, device: DeviceId) {
+        self.flush(device);
         self.qps.iter_mut().filter(|qp| qp.device == device).for_each(QueuePair::lose);
         for cq in self.cqs.iter_mut().filter(|cq| cq.device == device) {
             cq.raw = None;
-            cq.backlog.clear();
             cq.has_notified = false;
             self.armed -= u32::from(cq.armed.take().is_some());
+        }
+    }
+
+    /// Brings a device's queue pairs to ERR and takes what completes: nothing
+    /// arrives on one any more once its last receive came back. A device that is
+    /// really gone may owe that, so nobody waits long.
+    fn flush(&mut self, device: DeviceId) {
+        let mut owes = false;
+        for qp in self.qps.iter_mut().filter(|qp| qp.device == device) {
+            owes |= qp.stop();
+        }
+        let since = Instant::now();
+        loop {
+            self.drain_device(device);
+            if !owes || since.elapsed() > FLUSH {
+                return;
+            }
+            std::thread::yield_now();
+            owes = self.qps.iter_mut().any(|qp| qp.device == device && qp.receives.len() > 0);
+        }
+    }
+
+    fn drain_device(&mut self, device: DeviceId) {
+        let places = u32::try_from(self.cqs.places()).unwrap_or(u32::MAX);
+        for place in 0..places {
+            let Some((generation, cq)) = self.cqs.at_mut(place) else { continue };
+            if cq.device == device {
+                // One that cannot be polled has nothing more to say.
+                let _ = self.drain(CqHandle::new(place, generation));
+            }
         }
     }
 

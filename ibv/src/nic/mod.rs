@@ -176,7 +176,8 @@ impl IbvNic {
     }
 
     /// Ends all that was made on a device, so that the system can let it go. The
-    /// handles stay, to be destroyed.
+    /// handles stay, to be destroyed, and what had completed stays to be polled: a
+    /// peer was told that its messages have arrived.
     fn lose(&mut self, id: DeviceId) {
         let Some(device) = self.devices.get_mut(id.0 as usize).filter(|device| device.is_open()) else {
             return;

@@ -91,6 +91,13 @@ impl QueuePair {
         }
     }
 
+    /// Brings it to ERR, as its device goes; whether receives will come back.
+    pub(super) fn stop(&mut self) -> bool {
+        self.state = QpState::Error;
+        self.flush();
+        self.raw.is_some() && self.receives.len() > 0
+    }
+
     pub(super) fn lose(&mut self) {
         self.raw = None;
         self.state = QpState::Error;

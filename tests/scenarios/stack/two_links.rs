@@ -1,8 +1,8 @@
 //! Groups of two links over two ports of each host.
 
-use smolsmc::{GroupNumber, LinkNumber, Provider, Transport};
+use smolsmc::{GroupNumber, LinkNumber, LinkSummary, Provider, Transport};
 use smolsmc_decode::Kind;
-use smolsmc_tests::sim::{Faults, second_port};
+use smolsmc_tests::sim::{Faults, Lan, second_port};
 use smolsmc_verbs::{DeviceId, PortNumber, PortState, RdmaPort};
 use smolsmc_wire::Duration;
 
@@ -76,6 +76,26 @@ enum Blow {
     PortDown,
     PathDead,
     QueuePairFails,
+    DeviceGone,
+}
+
+/// On the first port of a host.
+fn strike(lan: &mut Lan, blow: Blow, who: usize) {
+    match blow {
+        Blow::PortDown => {
+            lan.stack(who).provider_mut().set_port_state(port(0), PortState::Down).unwrap();
+        }
+        Blow::PathDead => {
+            lan.set_port_faults(who, 0, Faults { loss: 1.0, ..Faults::default() });
+        }
+        Blow::QueuePairFails => {
+            let qp = lan.stack(who).groups()[0].links[0].qp;
+            lan.stack(who).provider_mut().fail_qp(qp).unwrap();
+        }
+        Blow::DeviceGone => {
+            lan.stack(who).provider_mut().remove_device(port(0).device).unwrap();
+        }
+    }
 }
 
 /// Two connections, one on each link, octets both ways on both; then the blow
@@ -98,18 +118,7 @@ fn survive(seed: u64, blow: Blow, who: usize, after: u64) {
     pair.lan.until(Duration::from_secs(100), "all octets", |lan| {
         if !struck && state[0].1 >= after {
             struck = true;
-            match blow {
-                Blow::PortDown => {
-                    lan.stack(who).provider_mut().set_port_state(port(0), PortState::Down).unwrap();
-                }
-                Blow::PathDead => {
-                    lan.set_port_faults(who, 0, Faults { loss: 1.0, ..Faults::default() });
-                }
-                Blow::QueuePairFails => {
-                    let qp = lan.stack(who).groups()[0].links[0].qp;
-                    lan.stack(who).provider_mut().fail_qp(qp).unwrap();
-                }
-            }
+            strike(lan, blow, who);
         }
         for (stream, ((from, to), (sent, received))) in (1..).zip(ways.iter().zip(&mut state)) {
             for (host, socket) in [from, to] {
@@ -138,13 +147,65 @@ fn survive(seed: u64, blow: Blow, who: usize, after: u64) {
 
 #[test]
 fn one_of_two_links_is_killed_in_mid_transfer_and_no_octet_is_lost() {
-    for blow in [Blow::PortDown, Blow::PathDead, Blow::QueuePairFails] {
+    for blow in [Blow::PortDown, Blow::PathDead, Blow::QueuePairFails, Blow::DeviceGone] {
         for who in [CLIENT, SERVER] {
             for after in [1, 100_000, 333_333] {
                 survive(63 + after, blow, who, after);
             }
         }
     }
+}
+
+/// A NIC acknowledges what its owner has not fetched yet: the peer counts on it, says
+/// so when it goes over the other link, and a host that never hears it is out of
+/// step. Seen with a device that was removed under a Linux client.
+#[test]
+fn what_a_nic_had_acknowledged_is_heard_before_its_link_is_left() {
+    const LEN: u64 = 20_000;
+    for blow in [Blow::PortDown, Blow::QueuePairFails, Blow::DeviceGone] {
+        for (who, other) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+            // It takes two messages in each turn of many, and has few turns.
+            let mut pair = Pair::of(67, |host, config| {
+                second_port(host, config);
+                if host == who {
+                    config.limits.completions = 1;
+                }
+            });
+            let all: Vec<_> = (0..16).map(|_| pair.connect()).collect();
+            pair.lan.run_for(Duration::from_millis(50));
+            pair.lan.set_pace(who, Duration::from_millis(1));
+            let ends = all.iter().map(|&(client, server)| match who {
+                CLIENT => ((SERVER, server), (CLIENT, client)),
+                _ => ((CLIENT, client), (SERVER, server)),
+            });
+            let ends: Vec<_> = ends.collect();
+            let mut state = [(0, 0); 16];
+            let mut struck = false;
+            pair.lan.until(Duration::from_secs(100), "all octets", |lan| {
+                let known = link_at(lan, other).map_or(0, |link| link.messages_sent - link.in_flight as u64);
+                let heard = link_at(lan, who).map_or(u64::MAX, |link| link.messages_received);
+                if !struck && known > heard {
+                    struck = true;
+                    strike(lan, blow, who);
+                }
+                for (stream, ((from, to), (sent, received))) in (1..).zip(ends.iter().zip(&mut state)) {
+                    for (host, socket) in [from, to] {
+                        let error = lan.stack(*host).socket(*socket).unwrap().error();
+                        assert_eq!(error, None, "{blow:?} at {who}");
+                    }
+                    *sent += send_some(lan, *from, stream, *sent, LEN.min(*sent + 100));
+                    *received += recv_some(lan, *to, stream, *received).unwrap_or(0);
+                }
+                state.iter().all(|(_, received)| *received == LEN)
+            });
+            assert!(struck, "{blow:?} at {who}: it always heard all in time");
+        }
+    }
+}
+
+/// The link on a host's first port.
+fn link_at(lan: &mut Lan, host: usize) -> Option<LinkSummary> {
+    lan.stack(host).groups().first()?.links.iter().find(|link| link.port == 0).cloned()
 }
 
 /// A short exchange on the first link, whose path dies after `after` RoCE frames
@@ -229,7 +290,7 @@ fn a_connection_that_cannot_move_is_gone_once_closed() {
         let (client, server) = pair.connect();
         pair.lan.meddler = None;
         let number = link(pair.transport(CLIENT, client));
-        let of = |links: &[smolsmc::LinkSummary]| links.iter().find(|link| link.number == number).unwrap().qp;
+        let of = |links: &[LinkSummary]| links.iter().find(|link| link.number == number).unwrap().qp;
         let qp = of(&pair.lan.stack(CLIENT).groups()[0].links);
         // Octets that nobody acknowledges.
         pair.lan.block_roce(SERVER, true);

@@ -16,6 +16,7 @@ pub(super) fn cases<R: Rig>() -> impl IntoIterator<Item = Case<R>> {
         Any "events: not fetched, the newest state is told" [PortControl] unfetched;
         Any "events: a queue pair that fails in mid-write says so once" [QpFailure, ReceiverNotReady] qp_fails;
         Any "events: a device is taken away" [DeviceRemoval] device;
+        Clean "events: what had completed on a device outlives it" [DeviceRemoval] device_had_completed;
         Any "events: one device's end is not the other's" [DeviceRemoval, SecondDevice] other_device;
     ]
 }
@@ -134,6 +135,21 @@ fn qp_fails<R: Rig>(rig: &mut R) -> Done {
         other.talks(rig)?;
     }
     Ok(())
+}
+
+/// A SEND that was acknowledged can still be fetched when the device is gone: whoever
+/// sent it will not say it again.
+fn device_had_completed<R: Rig>(rig: &mut R) -> Done {
+    let pair = Pair::new(rig, &Wanted::default())?;
+    let (source, target) = (pair.far.outgoing(rig, 10)?, pair.near.incoming(rig, 10)?);
+    source.fill(rig, 5)?;
+    pair.near.receive(rig, 7, target.sge(0, 10))?;
+    pair.far.post(rig, &[send(1, &[source.sge(0, 10)])])?;
+    pair.far.sent_well(rig, 1, WcOpcode::Send)?;
+    rig.disturb(Disturbance::DeviceRemoved(Side::Near, 0));
+    tells(rig, Side::Near, AsyncEvent::DeviceGone(pair.near.port.device))?;
+    pair.near.received_well(rig, 7, 10)?;
+    target.is_pattern(rig, 0, 10, 5, 0)
 }
 
 /// All that is left to do with a dead device's objects is to destroy them.
