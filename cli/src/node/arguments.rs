@@ -178,6 +178,7 @@ impl NodeArguments {
         }
         let mut node = Node::new(stack, cables, self.mode, clock, stop);
         node.control = control;
+        node.about["devices"] = rdma::names(&devices, self.link.len()).into();
         Ok(node)
     }
 

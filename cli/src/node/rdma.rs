@@ -1,5 +1,6 @@
 //! What carries a node's RDMA: `--rdma soft` and `--rdma ibverbs:DEVICE`.
 
+use serde_json::{Value, json};
 use smolsmc::{Config, Instant, Stack};
 use smolsmc_ibv::Selector;
 
@@ -64,6 +65,15 @@ pub(super) fn devices(rdma: &[Rdma], links: &[String]) -> Result<Vec<Selector>, 
         }
     }
     Ok(devices)
+}
+
+/// What carries each of so many links, as `ss` names it.
+pub(super) fn names(devices: &[Selector], links: usize) -> Vec<Value> {
+    let name = |number: usize| match devices.get(number) {
+        Some(Selector { device, port, .. }) => json!({ "device": device, "port": port }),
+        None => json!({ "device": format!("soft{}", number + 1), "port": 1 }),
+    };
+    (0..links).map(name).collect()
 }
 
 /// A stack on a NIC in software, or on these devices of the kernel; an error is

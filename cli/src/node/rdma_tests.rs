@@ -1,4 +1,4 @@
-use super::{Rdma, devices, parse};
+use super::{Rdma, devices, names, parse};
 
 fn links(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -22,6 +22,18 @@ fn a_device_is_named_with_its_port_and_gid() {
     let two = ["ibverbs:rxe0", "ibverbs:rxe1:1"];
     let named = vec!["rxe0:1".to_owned(), "rxe1:1".to_owned()];
     assert_eq!(both(&two, &["packet:eth0", "packet:eth1"]), Ok(named));
+}
+
+#[test]
+fn a_link_is_said_to_be_on_its_own_device() {
+    let of = |rdma: &[&str], links: usize| {
+        let rdma: Vec<_> = rdma.iter().map(|text| parse(text).expect("a device")).collect();
+        let there: Vec<_> = (0..links).map(|number| format!("packet:eth{number}")).collect();
+        let names = names(&devices(&rdma, &there).expect("pairs"), links);
+        names.iter().map(|name| format!("{} {}", name["device"], name["port"])).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["ibverbs:rxe0", "ibverbs:mlx5_0:2:3"], 2), ["\"rxe0\" 1", "\"mlx5_0\" 2"]);
+    assert_eq!(of(&["soft"], 2), ["\"soft1\" 1", "\"soft2\" 1"]);
 }
 
 #[test]

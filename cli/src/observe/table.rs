@@ -123,12 +123,15 @@ fn row(
             .filter(|_| !connection["group"].is_null())
             .and_then(|group| list(&group["links"]).iter().find(|link| link["link"] == connection["link"]));
         if let (Some(group), Some(link)) = (group, link) {
+            // Links are numbered from 1 there.
+            let place = link["port"].as_u64().and_then(|port| usize::try_from(port.checked_sub(1)?).ok());
+            let device = place.map_or(&Value::Null, |place| &snapshot["node"]["devices"][place]);
             write!(
                 out,
                 " {:<4} {:<9} {:<4} {:<6} {:<24} {:<24}",
                 short_role(&group["role"]),
-                format!("soft{}", word(&link["port"])),
-                1,
+                word(&device["device"]),
+                word(&device["port"]),
                 word(&link["link"]),
                 word(&link["gid"]),
                 word(&link["peer_gid"])
