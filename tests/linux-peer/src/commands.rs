@@ -7,7 +7,7 @@ use crate::protocol::{
     Behaviour, Exchanged, Fallback, Family, Half, Handle, LinkGroup, LogLine, Request, RoundTrips, Served,
     SmcSocket, SocketOption, Statistics, Transfer,
 };
-use crate::{Error, Guest, Result};
+use crate::{Error, Guest, Pending, Result};
 
 /// What Linux waits for a peer in a handshake, and a little more.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -158,8 +158,21 @@ impl Guest {
     ///
     /// What the agent says; a socket's error is in the result.
     pub fn exchange(&self, handle: Handle, stream: u64, octets: u64) -> Result<Exchanged> {
-        let request = Request::Exchange { handle, stream, octets, chunk: CHUNK, seconds: TRANSFER };
-        self.ask_within(TRANSFER_ANSWER, request)
+        self.begin_exchange(handle, stream, octets)?.wait(TRANSFER_ANSWER)
+    }
+
+    /// As [`exchange`](Self::exchange), for somebody who does something meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the request cannot be written as JSON.
+    pub(crate) fn begin_exchange(
+        &self,
+        handle: Handle,
+        stream: u64,
+        octets: u64,
+    ) -> Result<Pending<Exchanged>> {
+        self.begin(Request::Exchange { handle, stream, octets, chunk: CHUNK, seconds: TRANSFER })
     }
 
     /// Messages to an echo, one after another.

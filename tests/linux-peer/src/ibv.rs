@@ -4,6 +4,7 @@
 mod command;
 mod ending;
 mod peer;
+mod removal;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(crate) fn provokes_errors(name: &str) -> bool {
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let (client, server) = ("ibv client", "ibv server");
-    vec![
+    let mut list = vec![
         Scenario::alone(CONFORMANCE, "provider", conformance)
             .within(Duration::from_secs(1800))
             .spoils_guests(),
@@ -39,6 +40,8 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("ibv-refusals", "smolsmc", command::refusals),
         Scenario::pair("ibv-ping", "smolsmc ping", command::ping),
         Scenario::pair("ibv-echo", "smolsmc echo", command::echo),
+        Scenario::pair("ibv-two-devices-ping", "smolsmc ping", command::ping_over_two).with_nics(2),
+        Scenario::pair("ibv-two-devices-echo", "smolsmc echo", command::echo_over_two).with_nics(2),
         Scenario::pair("ibv-check", "smolsmc check", command::check).slow(),
         Scenario::pair("ibv-tool-conform", "smolsmc conform", command::conform)
             .within(Duration::from_secs(600))
@@ -57,19 +60,23 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::pair("ibv-no-leak", client, ending::no_leak).within(Duration::from_secs(1200)).slow(),
         Scenario::pair("ibv-device-removed", client, ending::device_removed).spoils_guests(),
         Scenario::pair("ibv-peer-dies", client, ending::peer_dies).spoils_guests().slow(),
-    ]
+    ];
+    list.extend(removal::scenarios());
+    list
 }
 
 impl Guest {
-    /// Lets its first NIC hand up frames to a MAC that is not its own.
+    /// Lets its NICs hand up frames to a MAC that is not their own.
     pub(crate) fn let_foreign_frames_in(&self) -> Result<()> {
         /// Linux's `IFF_PROMISC`.
         const PROMISCUOUS: u32 = 0x100;
-        let path = "/sys/class/net/eth0/flags".to_owned();
-        let flags: String = self.ask(Request::ReadFile { path: path.clone() })?;
-        let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
-        let text = format!("{:#x}", flags | PROMISCUOUS);
-        self.ask(Request::WriteFile { path, text })
+        (0..self.nic_count()).try_for_each(|nic| {
+            let path = format!("/sys/class/net/eth{nic}/flags");
+            let flags: String = self.ask(Request::ReadFile { path: path.clone() })?;
+            let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
+            let text = format!("{:#x}", flags | PROMISCUOUS);
+            self.ask(Request::WriteFile { path, text })
+        })
     }
 
     /// Starts a program.

@@ -142,8 +142,9 @@ fn shows_double_fault(folder: &Path) -> bool {
 const CLOSING: Duration = Duration::from_secs(10);
 
 struct Runner {
-    // The wire goes before the guests, and the guests before their lab.
-    wire: Option<Wire>,
+    // The wires go before the guests, and the guests before their lab.
+    /// One for each NIC that two guests have.
+    wires: Vec<Wire>,
     /// Into each guest's NICs.
     plugs: Vec<Vec<Plug>>,
     guests: Vec<Guest>,
@@ -158,8 +159,9 @@ struct Runner {
 
 impl Runner {
     fn new(lab: Lab, guest_count: u8, keep: bool) -> Self {
-        let (wire, plugs, guests, marks, boots) = (None, Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { wire, plugs, guests, marks, lab, guest_count, keep, boots, port: Cell::new(5000) }
+        let (wires, plugs, guests, marks, boots) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { wires, plugs, guests, marks, lab, guest_count, keep, boots, port: Cell::new(5000) }
     }
 
     fn run(&mut self, scenario: &Scenario, progress: &mut impl FnMut(&str)) -> Outcome {
@@ -176,7 +178,7 @@ impl Runner {
         drop(watchdog);
         let evidence = self.evidence(scenario, &folder, result.as_ref().err());
         if scenario.spoils || result.is_err() {
-            self.wire = None;
+            self.wires.clear();
             self.plugs.clear();
             self.guests.clear();
         }
@@ -199,14 +201,16 @@ impl Runner {
         if self.guests.is_empty() || !self.guests.iter().all(fits) {
             self.boot(scenario.nics, progress)?;
         }
-        let firsts: Vec<_> = self.plugs.iter().filter_map(|plugs| plugs.first()).collect();
-        match (scenario.topology, &firsts[..]) {
-            (Topology::Pair, [a, b, ..]) if self.wire.is_none() => {
-                let wire = Wire::between(a.attach()?, b.attach()?);
-                self.wire = Some(wire.map_err(Error::io("cannot make a wire"))?);
+        match (scenario.topology, &self.plugs[..]) {
+            (Topology::Pair, [a, b, ..]) if self.wires.is_empty() => {
+                let wire = |(a, b): (&Plug, &Plug)| {
+                    let wire = Wire::between(a.attach()?, b.attach()?);
+                    wire.map_err(Error::io("cannot make a wire"))
+                };
+                self.wires = a.iter().zip(b).map(wire).collect::<Result<_>>()?;
             }
             (Topology::Pair, _) => {}
-            (Topology::Alone, _) => self.wire = None,
+            (Topology::Alone, _) => self.wires.clear(),
         }
         for (guest, mark) in self.guests.iter().zip(&mut self.marks) {
             guest.reset(UEID)?;
@@ -218,7 +222,7 @@ impl Runner {
     }
 
     fn boot(&mut self, nics: u8, progress: &mut impl FnMut(&str)) -> Result<()> {
-        self.wire = None;
+        self.wires.clear();
         self.plugs.clear();
         self.guests.clear();
         let configs: Vec<_> =
@@ -237,13 +241,8 @@ impl Runner {
     }
 
     fn play(&self, scenario: &Scenario, folder: &Path) -> Result<String> {
-        let stage = Stage {
-            guests: &self.guests,
-            plugs: &self.plugs,
-            wire: self.wire.as_ref(),
-            folder,
-            port: &self.port,
-        };
+        let stage =
+            Stage { guests: &self.guests, plugs: &self.plugs, wires: &self.wires, folder, port: &self.port };
         let played = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&stage)));
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -256,9 +255,7 @@ impl Runner {
     fn clean_up(&self, scenario: &Scenario, folder: &Path) -> Result<()> {
         let mut complaints = Vec::new();
         for (guest, mark) in self.guests.iter().zip(&self.marks).filter(|(guest, _)| guest.is_alive()) {
-            if let Some(wire) = &self.wire {
-                wire.heal();
-            }
+            self.wires.iter().for_each(Wire::heal);
             // What a guest cannot close any more dies with it.
             let closed = guest.ask_within::<()>(CLOSING, crate::protocol::Request::CloseAll);
             if !scenario.spoils {

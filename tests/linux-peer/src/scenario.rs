@@ -18,7 +18,7 @@ type Run = Box<dyn Fn(&Stage<'_>) -> Result<String>>;
 /// Who is connected with whom when a scenario begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
-    /// Two guests, with a wire between their first NICs.
+    /// Two guests, with a wire between their first NICs, and one between each other two.
     Pair,
     /// One guest; nobody is connected to its NIC's socket yet.
     Alone,
@@ -147,7 +147,8 @@ pub struct Stage<'a> {
     pub(crate) guests: &'a [Guest],
     /// Of each guest, one for each NIC.
     pub(crate) plugs: &'a [Vec<Plug>],
-    pub(crate) wire: Option<&'a Wire>,
+    /// Between two guests, one for each NIC.
+    pub(crate) wires: &'a [Wire],
     pub(crate) folder: &'a Path,
     pub(crate) port: &'a Cell<u16>,
 }
@@ -181,7 +182,7 @@ impl Stage<'_> {
     ///
     /// If the scenario has one guest only.
     pub fn wire(&self) -> Result<&Wire> {
-        self.wire.ok_or_else(|| Error::Scenario("there is no wire".to_owned()))
+        self.wires.first().ok_or_else(|| Error::Scenario("there is no wire".to_owned()))
     }
 
     /// The address of a guest's `eth0`; a prefix of 24 bits goes with it.

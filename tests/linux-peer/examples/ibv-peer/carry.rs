@@ -22,6 +22,8 @@ pub(crate) struct Conversation {
     pub(crate) connections: usize,
     pub(crate) octets: u64,
     pub(crate) ending: Ending,
+    /// Of the first connection's group, before there are more connections.
+    pub(crate) links: usize,
 }
 
 /// One connection of a client.
@@ -41,14 +43,17 @@ impl Conversation {
         host.until("the exchange", |host| {
             let mut moved = false;
             let opening = clients.iter().filter(|client| !client.is_open).count();
-            if clients.len() < self.connections && opening < HANDSHAKES {
+            let may_open = clients.is_empty() || host.links() >= self.links;
+            if clients.len() < self.connections && opening < HANDSHAKES && may_open {
                 clients.push(self.connect(host, clients.len() as u64)?);
                 moved = true;
             }
             // All are open at once before any of them goes.
             let all_open = clients.len() == self.connections && opening == 0;
             for client in clients.iter_mut().filter(|client| !client.over && (all_open || !client.is_open)) {
+                let before = client.received;
                 moved |= self.step(host, client)?;
+                host.came(client.received - before);
             }
             let done = all_open && clients.iter().all(|client| client.over);
             Ok(if done {
@@ -192,12 +197,13 @@ pub(crate) fn serve(host: &mut Host, port: u16, connections: usize) -> Result<()
 fn step(host: &mut Host, echo: &mut Echo) -> (bool, bool) {
     let Ok(mut socket) = host.stack.socket(echo.socket) else { return (false, true) };
     let mut octets = [0; CHUNK];
-    let mut moved = false;
+    let (mut moved, mut came) = (false, 0_u64);
     if !echo.ended && echo.waiting.len() < CHUNK {
         match socket.recv(&mut octets) {
             Ok(0) => echo.ended = true,
             Ok(len) => {
                 echo.waiting.extend(&octets[..len]);
+                came = len as u64;
                 moved = true;
             }
             Err(RecvError::WouldBlock) => {}
@@ -215,5 +221,6 @@ fn step(host: &mut Host, echo: &mut Echo) -> (bool, bool) {
     if done {
         socket.close();
     }
+    host.came(came);
     (!done, moved | done)
 }

@@ -1,5 +1,6 @@
 //! The stack, what it stands on, and how it waits.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -8,40 +9,56 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use smolsmc::{Config, Eid, Mac, PortConfig, SocketHandle, Stack, Wakeup};
+use smolsmc::{Config, Eid, LinkSummary, Mac, PortConfig, SocketHandle, Stack, Wakeup};
 use smolsmc_ethernet::Port;
 use smolsmc_ibv::{IbvNic, Selector};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0x64, 2]);
+/// Between two lines that say how much came.
+const MARK: u64 = 1 << 20;
 
 pub(crate) struct Host {
     pub(crate) stack: Stack<IbvNic>,
-    port: Port,
+    ports: Vec<Port>,
     start: Instant,
+    /// Active links of the largest group, as last told.
+    links: usize,
+    /// Octets that came, of all connections.
+    received: u64,
     /// What carried connections, and how many.
     told: BTreeMap<String, usize>,
 }
 
 impl Host {
-    pub(crate) fn new(rdma: &Selector, link: &str, ip: Ipv4Addr, eid: &str) -> Result<Self, String> {
-        let nic = IbvNic::open(std::slice::from_ref(rdma)).map_err(|error| error.to_string())?;
+    /// One port for each device, in the same order.
+    pub(crate) fn new(
+        rdma: &[Selector],
+        links: &[String],
+        ips: &[Ipv4Addr],
+        eid: &str,
+    ) -> Result<Self, String> {
+        let nic = IbvNic::open(rdma).map_err(|error| error.to_string())?;
         let mut entropy = [0; 32];
         let filled = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut entropy));
         filled.map_err(|error| format!("randomness: {error}"))?;
         let mut config = Config::new(entropy);
         config.eids.push(Eid::from_ascii(eid).map_err(|error| error.to_string())?);
-        let link = Port::open_with_mtu(link, None).map_err(|error| error.to_string())?;
-        link.pass_over_roce()
-            .map_err(|error| format!("the port cannot leave RoCE to the kernel: {error}"))?;
-        let mut port = PortConfig::new(MAC, link.mtu());
-        port.addresses.push((IpAddr::V4(ip), 24));
-        port.rdma = nic.port_of(rdma);
-        config.ports.push(port);
+        let mut ports = Vec::new();
+        for (((rdma, link), ip), number) in rdma.iter().zip(links).zip(ips).zip(2..) {
+            let link = Port::open_with_mtu(link, None).map_err(|error| error.to_string())?;
+            link.pass_over_roce()
+                .map_err(|error| format!("the port cannot leave RoCE to the kernel: {error}"))?;
+            let mut port = PortConfig::new(Mac([0x52, 0x54, 0, 0, 0x64, number]), link.mtu());
+            port.addresses.push((IpAddr::V4(*ip), 24));
+            port.rdma = nic.port_of(rdma);
+            config.ports.push(port);
+            ports.push(link);
+        }
+        config.max_links = if ports.len() > 1 { 2 } else { 1 };
         let stack = Stack::new(config, nic, smolsmc::Instant::ZERO).map_err(|error| error.to_string())?;
-        Ok(Self { stack, port: link, start: Instant::now(), told: BTreeMap::new() })
+        Ok(Self { stack, ports, start: Instant::now(), links: 0, received: 0, told: BTreeMap::new() })
     }
 
     fn now(&self) -> smolsmc::Instant {
@@ -51,7 +68,8 @@ impl Host {
     /// One turn of everything; sleeps if there is nothing to do and `is_idle`.
     pub(crate) fn turn(&mut self, is_idle: bool) -> Result<(), String> {
         let now = self.now();
-        let outcome = self.stack.poll(now, core::slice::from_mut(&mut self.port));
+        let outcome = self.stack.poll(now, &mut self.ports);
+        self.tell_links();
         if outcome.progressed || outcome.more || !is_idle || self.stack.arm() {
             return Ok(());
         }
@@ -61,10 +79,8 @@ impl Host {
             Wakeup::OnInput => u64::MAX,
         };
         let timeout = Timespec::try_from(Duration::from_micros(sleep).min(Duration::from_secs(1))).ok();
-        let write = if self.port.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
-        let port = PollFd::from_borrowed_fd(self.port.as_fd(), PollFlags::IN | write);
-        let nic = self.stack.provider_mut();
-        let mut descriptors = [port, PollFd::new(nic, PollFlags::IN)];
+        let mut descriptors: Vec<_> = self.ports.iter().map(wanted).collect();
+        descriptors.push(PollFd::new(self.stack.provider_mut(), PollFlags::IN));
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(format!("cannot wait: {error}")),
@@ -92,6 +108,37 @@ impl Host {
         }
     }
 
+    /// Octets have come, all right.
+    pub(crate) fn came(&mut self, octets: u64) {
+        let before = self.received / MARK;
+        self.received += octets;
+        if self.received / MARK > before {
+            println!("{} MiB came", self.received / MARK);
+        }
+    }
+
+    /// How many links of our largest group carry data; told whenever it changes.
+    pub(crate) const fn links(&self) -> usize {
+        self.links
+    }
+
+    fn tell_links(&mut self) {
+        // With one device there is one link, and a group for each 255 connections.
+        if self.ports.len() < 2 {
+            self.links = 1;
+            return;
+        }
+        let groups = self.stack.groups();
+        let active = |links: &[LinkSummary]| links.iter().filter(|link| link.is_active).count();
+        let links = groups.iter().map(|group| active(&group.links)).max().unwrap_or(0);
+        match links.cmp(&self.links) {
+            Ordering::Less => println!("{links} of {} links left after {} octets", self.links, self.received),
+            Ordering::Equal => {}
+            Ordering::Greater => println!("links: {links}"),
+        }
+        self.links = links;
+    }
+
     /// Remembers what carries a connection.
     pub(crate) fn tell(&mut self, socket: SocketHandle) {
         let Ok(socket) = self.stack.socket(socket) else { return };
@@ -116,6 +163,12 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// What to wait for at a port.
+fn wanted(port: &Port) -> PollFd<'_> {
+    let write = if port.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+    PollFd::from_borrowed_fd(port.as_fd(), PollFlags::IN | write)
 }
 
 /// What a step did.

@@ -23,15 +23,15 @@ use host::Host;
 /// Our stack over libibverbs, in a guest.
 #[derive(Parser)]
 struct Arguments {
-    /// The RDMA device, as DEVICE[:PORT[:GID]].
-    #[arg(long)]
-    rdma: Selector,
-    /// Where TCP goes, as packet:eth0.
-    #[arg(long)]
-    link: String,
-    /// Our own address, in a subnet of 24 bits.
-    #[arg(long)]
-    ip: Ipv4Addr,
+    /// The RDMA device, as DEVICE[:PORT[:GID]]; once for each port.
+    #[arg(long, required = true)]
+    rdma: Vec<Selector>,
+    /// Where TCP goes, as packet:eth0; once for each port.
+    #[arg(long, required = true)]
+    link: Vec<String>,
+    /// Our own address, in a subnet of 24 bits; once for each port.
+    #[arg(long, required = true)]
+    ip: Vec<Ipv4Addr>,
     /// The enterprise id.
     #[arg(long)]
     eid: String,
@@ -63,6 +63,9 @@ enum Command {
         cycles: usize,
         #[arg(long, value_enum, default_value_t = Ending::Close)]
         ending: Ending,
+        /// Further connections wait until the first one's group has so many links.
+        #[arg(long, default_value_t = 1)]
+        links: usize,
     },
 }
 
@@ -90,16 +93,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let mut host = Host::new(&arguments.rdma, &arguments.link, arguments.ip, &arguments.eid)?;
+    let mut host = Host::new(&arguments.rdma, &arguments.link, &arguments.ip, &arguments.eid)?;
     let linger = std::time::Duration::from_secs(arguments.linger);
     println!("ready");
     std::thread::sleep(linger);
     match arguments.command {
         Command::Serve { port, connections } => carry::serve(&mut host, port, connections)?,
-        Command::Connect { address, port, connections, octets, cycles, ending } => {
+        Command::Connect { address, port, connections, octets, cycles, ending, links } => {
             for _ in 0..cycles {
                 let remote = SocketAddr::new(address, port);
-                Conversation { remote, connections, octets, ending }.hold(&mut host)?;
+                Conversation { remote, connections, octets, ending, links }.hold(&mut host)?;
             }
         }
     }

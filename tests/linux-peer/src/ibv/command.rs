@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::protocol::{Behaviour, Family, Handle};
 use crate::scenario::{Stage, ensure};
-use crate::{Guest, Result};
+use crate::{Error, Guest, Result};
 
-use super::peer::Ours;
+use super::peer::{Ours, address};
+use super::removal::ensure_two;
 
 const PROGRAM: &str = "/bin/smolsmc";
 /// Linux's error for an address that nobody answers for.
@@ -17,12 +18,18 @@ const EHOSTUNREACH: i32 = 113;
 /// How long a node may take until it listens.
 const START: Duration = Duration::from_secs(20);
 
-/// Starts a command of ours on the kernel's device.
+/// Starts a command of ours on the kernel's devices.
 fn start<'a>(stage: &'a Stage<'_>, words: &[&str]) -> Result<Ours<'a>> {
-    let ip = format!("{}/24", Stage::free_address());
-    let mut all = words.to_vec();
-    all.extend(["--rdma", "ibverbs:rxe0", "--link", "packet:eth0", "--ip", &ip, "--eid", Stage::ueid()]);
-    Ours::start_program(stage, PROGRAM, &all)
+    let mut all: Vec<_> = words.iter().copied().chain(["--eid", Stage::ueid()]).map(str::to_owned).collect();
+    for nic in 0..stage.guest(0)?.nic_count() {
+        let pairs = [
+            ("--rdma", format!("ibverbs:rxe{nic}")),
+            ("--link", format!("packet:eth{nic}")),
+            ("--ip", format!("{}/24", address(nic))),
+        ];
+        all.extend(pairs.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
+    }
+    Ours::start_program(stage, PROGRAM, &all.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn their_echo(stage: &Stage<'_>) -> Result<String> {
@@ -80,6 +87,66 @@ pub(super) fn echo(stage: &Stage<'_>) -> Result<String> {
     let said = ours.end(30)?;
     ensure(said.contains("SMC-R v2"), || said.clone())?;
     Ok("SMC-R, smolsmc echo over rxe by ibverbs".to_owned())
+}
+
+/// Where a node of ours can be asked what it has.
+const CONTROL: &str = "/node";
+
+/// Until both the kernel and `smolsmc ss` show two links, on two devices.
+fn await_two(stage: &Stage<'_>) -> Result<()> {
+    let since = Instant::now();
+    while ensure_two(stage.guest(1)?).is_err() && since.elapsed() < START {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    ensure_two(stage.guest(1)?)?;
+    let guest = stage.guest(0)?;
+    for (more, wanted) in
+        [("--groups", ["::ffff:10.9.0.1 ", "::ffff:10.9.0.11 "]), ("--json", ["rxe0", "rxe1"])]
+    {
+        let asked = guest.begin_program(PROGRAM, &["ss", "--control", CONTROL, more])?;
+        let ran = guest.await_program(asked, 30)?;
+        let right = ran.code == Some(0) && wanted.iter().all(|word| ran.output.contains(word));
+        ensure(right, || format!("ss {more}: {}", ran.output))?;
+    }
+    Ok(())
+}
+
+/// `ping` over two devices: the group gets its second link meanwhile.
+pub(super) fn ping_over_two(stage: &Stage<'_>) -> Result<String> {
+    let remote = their_echo(stage)?;
+    let words = ["ping", &remote, "--strict", "--json", "--size", "3000", "--interval", "20"];
+    let ours = start(stage, &[&words[..], &["--count", "100", "--control", CONTROL]].concat())?;
+    ours.said("SMC-R v2", START)?;
+    await_two(stage)?;
+    let said = ours.end(60)?;
+    let report = objects(&said).find(|object| object.get("rtt_us").is_some());
+    ensure(report.is_some_and(|report| report["smcr"] == true), || said.clone())?;
+    Ok("SMC-R, smolsmc ping over two rxe by ibverbs, 2 links".to_owned())
+}
+
+/// `echo` over two devices: the kernel's second connection is on the other link.
+pub(super) fn echo_over_two(stage: &Stage<'_>) -> Result<String> {
+    const OCTETS: u64 = 300_000;
+    let port = stage.fresh_port();
+    let ours = start(stage, &["echo", &port.to_string(), "--strict", "--control", CONTROL])?;
+    let guest = stage.guest(1)?;
+    let first = connect(guest, port)?;
+    await_two(stage)?;
+    let second = connect(guest, port)?;
+    for (handle, stream) in [(first, 1), (second, 2)] {
+        let all = guest.exchange(handle, stream, OCTETS)?;
+        let whole = all.received.octets == OCTETS && all.received.mismatch.is_none();
+        ensure(whole, || format!("the kernel: {all:?}"))?;
+    }
+    let device = |handle| Ok::<_, Error>(guest.diagnose(handle)?.link.map(|link| link.device));
+    let (of_first, of_second) = (device(first)?, device(second)?);
+    ensure(of_first != of_second, || format!("the kernel: both connections on {of_first:?}"))?;
+    guest.close(first)?;
+    guest.close(second)?;
+    ours.interrupt()?;
+    let said = ours.end(30)?;
+    ensure(said.contains("SMC-R v2"), || said.clone())?;
+    Ok("SMC-R, smolsmc echo over two rxe by ibverbs, 2 links".to_owned())
 }
 
 pub(super) fn check(stage: &Stage<'_>) -> Result<String> {

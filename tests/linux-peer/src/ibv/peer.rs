@@ -1,5 +1,6 @@
 //! Our stack over libibverbs in guest 0, the kernel's SMC in guest 1.
 
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,17 @@ pub(super) struct Ours<'a> {
 }
 
 impl<'a> Ours<'a> {
-    /// Starts it. Its address is [`Stage::free_address`] with a MAC of its own,
-    /// beside the kernel's, whose GID it uses.
+    /// Starts it, with a port for each NIC. Its first address is
+    /// [`Stage::free_address`] with a MAC of its own, beside the kernel's, whose GID
+    /// it uses.
     pub(super) fn start(stage: &'a Stage<'_>, arguments: &[&str]) -> Result<Self> {
-        let ip = Stage::free_address().to_string();
-        let mut all = vec!["--rdma", "rxe0", "--link", "packet:eth0", "--ip", &ip, "--eid", Stage::ueid()];
-        all.extend(arguments);
+        let mut all = vec!["--eid".to_owned(), Stage::ueid().to_owned()];
+        for nic in 0..stage.guest(0)?.nic_count() {
+            let words = ["--rdma", "rxe", "--link", "packet:eth", "--ip"];
+            let [rdma, rxe, link, eth, ip] = words.map(str::to_owned);
+            all.extend([rdma, format!("{rxe}{nic}"), link, format!("{eth}{nic}"), ip, address(nic)]);
+        }
+        let all: Vec<_> = all.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         Self::start_program(stage, "/bin/ibv-peer", &all)
     }
 
@@ -60,6 +66,12 @@ impl<'a> Ours<'a> {
     }
 }
 
+/// Ours on a NIC of guest 0.
+pub(super) fn address(nic: usize) -> String {
+    let [a, b, c, d] = Stage::free_address().octets();
+    Ipv4Addr::new(a, b, c, d + nic as u8).to_string()
+}
+
 /// That so many connections of ours were carried by SMC-R, and none by TCP.
 pub(super) fn ensure_smc(said: &str, count: usize) -> Result<String> {
     let right = said.lines().any(|line| line == format!("{count} over SMC-R")) && !said.contains("over TCP");
@@ -83,7 +95,10 @@ pub(super) fn with_echo(
 }
 
 /// The kernel as a client of our echo; its end of the connection.
-fn with_our_echo<'a>(stage: &'a Stage<'_>, family: Family) -> Result<(Ours<'a>, &'a Guest, Handle)> {
+pub(super) fn with_our_echo<'a>(
+    stage: &'a Stage<'_>,
+    family: Family,
+) -> Result<(Ours<'a>, &'a Guest, Handle)> {
     let port = stage.fresh_port();
     let ours = Ours::start(stage, &["serve", &port.to_string()])?;
     ours.said("listening", Duration::from_secs(60))?;
