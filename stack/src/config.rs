@@ -254,6 +254,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Completions that a link can have in its queue: its receives, and for each message
+    /// two WRITEs and a SEND that fail, and one for LLC's.
+    pub(crate) const fn completions_per_link(&self) -> u32 {
+        self.receives + self.messages * 4
+    }
+
     /// For a host of some hundred connections.
     pub const USUAL: Self = Self {
         connections: 4096,

@@ -6,6 +6,7 @@ use smolsmc_llc::{DeleteReason, DownReason};
 use smolsmc_verbs::{Provider, QpTransition, WcStatus};
 use smolsmc_wire::LinkNumber;
 
+use crate::completions::BATCH;
 use crate::connection::{Connection, Phase, Smc};
 use crate::error::ConnectionError;
 use crate::event::Event;
@@ -74,7 +75,9 @@ impl<P: Provider> Shared<P> {
         // Refused if it is in ERR, or its device is gone.
         let _ = self.provider.modify_qp(qp, QpTransition::Error);
         let Some(&(_, cq)) = self.cqs.iter().find(|(device, _)| *device == of) else { return };
-        loop {
+        // No more than links can have there now: those of others may go on and on.
+        let most = self.by_qp.len() * self.config.limits.completions_per_link() as usize;
+        for _ in 0..=most / BATCH {
             let mut batch = core::mem::take(&mut self.batch);
             let count = self.provider.poll_cq(cq, &mut batch).unwrap_or(0);
             let is_last = count < batch.len();

@@ -67,9 +67,6 @@ pub enum Wakeup {
     OnInput,
 }
 
-/// Entries of a completion queue wanted for each link group there may be.
-const COMPLETIONS_PER_LINK: u32 = 4;
-
 impl<P: Provider> Stack<P> {
     /// A stack on the devices of `provider`, which it owns.
     ///
@@ -83,7 +80,7 @@ impl<P: Provider> Stack<P> {
             if cqs.iter().all(|(known, _)| *known != device) {
                 let most = provider.device(device)?.max_cqe;
                 let limits = &config.limits;
-                let per_link = limits.receives + limits.messages * COMPLETIONS_PER_LINK;
+                let per_link = limits.completions_per_link();
                 let groups = u32::try_from(limits.groups).unwrap_or(u32::MAX);
                 let entries = per_link.saturating_mul(groups).clamp(1, most);
                 cqs.push((device, provider.create_cq(device, entries, CompletionVector::default())?));
