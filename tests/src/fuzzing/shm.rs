@@ -219,14 +219,24 @@ impl World {
             }
             10 if what >= 128 => drop(self.nic.arm_cq_after(self.cq, len as u16)),
             10 if what < 64 => {
+                if self.nic.mr(self.incoming.1).is_err() {
+                    return;
+                }
                 self.nic.deregister(self.incoming.1).expect("it is there");
                 if let Ok(mr) = self.nic.register(self.pd, self.incoming.0, open()) {
                     self.incoming.1 = mr;
                     return;
                 }
-                // The peer may still be writing there: it is not used again.
+                // The peer may still be writing there: it is not used again. Whoever stays
+                // inside each time uses up all there is, and no more.
+                let memory = match self.nic.alloc_memory(LEN, MemoryUse::Incoming) {
+                    Ok(memory) => memory,
+                    Err(error) => {
+                        assert!(matches!(error, VerbsError::Exhausted(_)), "{error}");
+                        return;
+                    }
+                };
                 self.nic.free_memory(self.incoming.0).expect("nobody uses it");
-                let memory = self.nic.alloc_memory(LEN, MemoryUse::Incoming).expect("memory");
                 self.incoming = (memory, self.nic.register(self.pd, memory, open()).expect("a registration"));
             }
             _ => self.poll(),
