@@ -46,7 +46,8 @@ impl<P: Provider> Shared<P> {
         taken
     }
 
-    /// Apart from the look whether there are any, which every poll takes twice.
+    /// Apart from the look whether there are any, which every poll takes, and twice with
+    /// a NIC in software.
     #[inline(never)]
     pub(crate) fn take_batch(&mut self, connections: &mut Connections, count: usize) {
         let batch = core::mem::take(&mut self.batch);
